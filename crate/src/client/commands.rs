@@ -46,8 +46,12 @@ impl Client {
             Command::SetOnDemand {
                 info_hash,
                 on_demand,
+                remember,
             } => self.with_torrent(info_hash, |torrent, ctx| {
                 torrent.set_on_demand(ctx, on_demand);
+                if remember {
+                    torrent.remember_kept(ctx, !on_demand);
+                }
             }),
             Command::AddWebSeed { info_hash, url } => {
                 self.with_torrent(info_hash, |torrent, ctx| torrent.add_web_seed(ctx, &url));
@@ -118,7 +122,11 @@ impl Client {
                 self.choke_stale = true;
             }
             Command::PrepareRedeem(scope) => self.prepare_redeem(scope),
-            Command::NoteFee { side, amount } => self.note_fee(side, amount),
+            Command::NoteFee {
+                side,
+                transaction,
+                amount,
+            } => self.note_fee(side, transaction, amount),
             Command::ClearReceipts => self.clear_receipts(),
             Command::ReturnClaims { tag, sent } => self.return_claims(tag, sent),
             Command::Redeemed { tag, outcome } => self.redeemed(tag, &outcome),

@@ -147,9 +147,9 @@ impl Client {
         receipts.map_or_else(Vec::new, Receipts::names)
     }
 
-    pub(super) fn note_fee(&mut self, side: Side, amount: u128) {
+    pub(super) fn note_fee(&mut self, side: Side, transaction: B256, amount: u128) {
         if let Some(receipts) = &mut self.receipts {
-            let records = receipts.fee(self.now, side, amount);
+            let records = receipts.fee(self.now, side, transaction, amount);
             self.put_receipts(side, records, Durability::Process);
         }
     }
@@ -620,6 +620,11 @@ impl Client {
             )),
             PayEvent::Conflict { serial, .. } => {
                 self.warn(&format!("serial {serial} was promised to two payees"));
+            }
+            PayEvent::AccountForgotten { account } => {
+                if let Some(receipts) = &mut self.receipts {
+                    receipts.forget(account);
+                }
             }
             PayEvent::StoreFailed => {
                 self.warn("a payment record could not be stored, so nothing is paid: free space");

@@ -2,7 +2,8 @@
 
 use super::Client;
 use crate::io::{ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
-use crate::torrent::Torrent;
+use crate::payment::receipts::Receipts;
+use crate::torrent::{Torrent, is_kept};
 use crate::types::InfoHash;
 
 impl Client {
@@ -34,12 +35,14 @@ impl Client {
     pub fn torrent(&self, info_hash: InfoHash) -> Option<TorrentSnapshot> {
         let torrent = self.torrents.get(&info_hash)?;
         let sums = (self.receipts.as_ref()).map(|receipts| receipts.of_title(info_hash));
-        Some(torrent.snapshot(
+        let mut snapshot = torrent.snapshot(
             self.now,
             &self.config,
             &self.money,
             sums.unwrap_or_default(),
-        ))
+        );
+        snapshot.kept = is_kept(&self.out, info_hash);
+        Some(snapshot)
     }
 
     /// Whether the records name everything that is in the files of all torrents, whatever stops. An edge that ends asks
@@ -55,6 +58,7 @@ impl Client {
         let mut load = LoadSnapshot {
             connections,
             pending: self.routes.len() - connections,
+            receipt_accounts: self.receipts.as_ref().map_or(0, Receipts::accounts),
             effects: self.out.effects(),
             outputs: self.out.waiting(),
             pumps: self.pumps,

@@ -2,7 +2,7 @@
 //! machine.
 
 use super::{Client, Route};
-use crate::io::{ClosedReason, Config, Event, Output, TrackerSnapshot};
+use crate::io::{ClosedReason, Config, Event, NO_TRACKER, Output, TrackerSnapshot};
 use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::signaling::{
     AddTrackerError, MAX_TRACKERS, Signaling, SignalingAction, SignalingConfig, SignalingEvent,
@@ -62,8 +62,7 @@ impl Client {
         if trackers.is_empty() && !self.announced.contains(&info_hash) {
             self.out.event(Event::Warning {
                 info_hash: Some(info_hash),
-                text: "no tracker with a ws:// or wss:// address is known, so no peers can be found: add one"
-                    .to_owned(),
+                text: NO_TRACKER.to_owned(),
             });
         }
         self.announced.insert(info_hash);

@@ -95,6 +95,10 @@ pub enum Event {
     ShutDown,
 }
 
+/// The text of the [`Event::Warning`] of a torrent that names no tracker, where the configuration names none either.
+pub const NO_TRACKER: &str =
+    "no tracker with a ws:// or wss:// address is known, so no peers can be found: add one";
+
 /// The reason why a torrent was not taken up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddError {

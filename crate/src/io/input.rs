@@ -1,6 +1,6 @@
 //! Inputs: the edge's messages to the core, commands among them.
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
 use super::config::{AddOptions, Limits, Priority};
@@ -161,6 +161,8 @@ pub enum Command {
         info_hash: InfoHash,
         /// Whether only the pieces that readers ask for are fetched.
         on_demand: bool,
+        /// The user chose so: later runs tell it by [`super::TorrentSnapshot::kept`], and fetch nothing because of it.
+        remember: bool,
     },
     /// Fetch a torrent from this web seed too (BEP 19). One that is known already, or banned, stays as it is.
     AddWebSeed {
@@ -270,10 +272,13 @@ pub enum Command {
         /// How it went.
         outcome: RedeemOutcome,
     },
-    /// Gas was paid for a transaction of this client's: it goes into [`crate::client::Client::receipts`].
+    /// Gas was paid for a transaction of this client's: it goes into [`crate::client::Client::receipts`], once, however
+    /// many pages saw the transaction's end.
     NoteFee {
         /// The side that it was paid for: a deposit is the buyer's, a redemption the seller's.
         side: Side,
+        /// Its hash.
+        transaction: B256,
         /// In the smallest unit of the chain's coin.
         amount: u128,
     },

@@ -17,7 +17,7 @@ pub use config::{
 pub use effect::{
     AccountState, Effect, EffectError, EffectResult, RECORDS_GATHER, Signature, StorageOp,
 };
-pub use event::{AddError, Claim, ClosedReason, Event, PaymentNeed, StreamError};
+pub use event::{AddError, Claim, ClosedReason, Event, NO_TRACKER, PaymentNeed, StreamError};
 pub use input::{Command, Input, Playhead, RedeemOutcome, RedeemScope, Source, WebSeedHead};
 pub use output::Output;
 pub use piecework_signaling_protocol::IceServer;

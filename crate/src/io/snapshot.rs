@@ -44,6 +44,8 @@ pub struct LoadSnapshot {
     pub at_risk_of_one: u64,
     /// ... and together with the bytes that its peers are asked for.
     pub at_risk_and_asked_of_one: u64,
+    /// Accounts of buyers whose redeemed sums the receipts know.
+    pub receipt_accounts: usize,
     /// Effects under way.
     pub effects: usize,
     /// Outputs that the edge has not taken yet.
@@ -124,6 +126,8 @@ pub struct TorrentSnapshot {
     pub state: TorrentState,
     /// Only what readers ask for is fetched.
     pub on_demand: bool,
+    /// The user chose to fetch all of it, in this run or an earlier one ([`super::Command::SetOnDemand`]).
+    pub kept: bool,
     /// The reason why it cannot go on, while its state is [`TorrentState::Failed`]: a full sentence.
     pub failure: Option<String>,
     /// Bytes in all; 0 until the metadata is there.

@@ -94,7 +94,7 @@ pub enum TransportError {
     UdpPort(#[from] UdpMuxError),
     /// Relay-only without a relay.
     #[error(
-        "relay-only needs a TURN server over UDP: add --ice-server turn:USER:PASSWORD@HOST:PORT"
+        "--relay-only needs a TURN server over UDP: add --ice-server turn:USER:PASSWORD@HOST:PORT"
     )]
     NoRelay,
 }

@@ -373,6 +373,11 @@ pub enum PayEvent {
         /// A serial promised twice.
         serial: u32,
     },
+    /// Payee: an account that left long ago is remembered no more. If it comes back, its facts begin anew.
+    AccountForgotten {
+        /// The account.
+        account: B256,
+    },
     /// Both: a record could not be stored; nothing that needs it goes on. Sent once, until one can be stored again.
     StoreFailed,
     /// Both: a stored record could not be read and was left alone.

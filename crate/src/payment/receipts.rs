@@ -9,6 +9,7 @@
 //! shares one. Never read by a machine: no payment depends on them.
 
 use core::fmt;
+use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -32,6 +33,9 @@ pub const MONTHS: u32 = 120;
 pub const MAX_TITLES: usize = 128;
 /// Peers of a title, in a day or month, that have lines of their own.
 pub const MAX_PEERS: usize = 32;
+/// Transactions that are known to be counted, so that gas which several pages report counts once. Pages that follow one
+/// transaction see its end within seconds of each other.
+pub const MAX_COUNTED: usize = 64;
 /// Bytes of a title's name that are kept.
 const MAX_NAME: usize = 120;
 const VERSION: u8 = 1;
@@ -273,8 +277,11 @@ pub struct Receipts {
     /// What the records of ranges say: of those that this client bought, and of those that it sold.
     bought: Map<(B256, u32), Known>,
     sold: Map<(B256, u32), Known>,
-    /// The owners of buyers' accounts, and what the accounts' facts say.
+    /// The owners of buyers' accounts, and what the accounts' facts say: of those that the seller's machine remembers.
+    /// These are at most `payee::MAX_ACCOUNTS` and `payee::MAX_PAST`, and it says which it forgets.
     accounts: Map<B256, (Address, TokenUnits)>,
+    /// The transactions whose gas was counted last, at most [`MAX_COUNTED`].
+    counted: VecDeque<B256>,
     /// The lines of each batch that is not known to be stored.
     under_way: Map<EffectId, (Side, Vec<String>)>,
 }
@@ -293,6 +300,7 @@ impl Receipts {
             bought: Map::new(),
             sold: Map::new(),
             accounts: Map::new(),
+            counted: VecDeque::new(),
             under_way: Map::new(),
         };
         for (key, value) in records {
@@ -390,8 +398,27 @@ impl Receipts {
         book.changes(changed)
     }
 
-    /// One side paid gas for a transaction, in the smallest unit of the chain's coin.
-    pub fn fee(&mut self, now: Timestamp, side: Side, amount: u128) -> Changes {
+    /// The seller's machine remembers this account no more. If the account comes back, its facts begin anew there, and
+    /// so do its sums here.
+    pub fn forget(&mut self, account: B256) {
+        self.accounts.remove(&account);
+    }
+
+    /// How many accounts it knows.
+    pub fn accounts(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// One side paid gas for a transaction, in the smallest unit of the chain's coin. It counts once, however often it
+    /// is said.
+    pub fn fee(&mut self, now: Timestamp, side: Side, transaction: B256, amount: u128) -> Changes {
+        if self.counted.contains(&transaction) {
+            return Changes::new();
+        }
+        if self.counted.len() >= MAX_COUNTED {
+            self.counted.pop_front();
+        }
+        self.counted.push_back(transaction);
         let book = self.book(side);
         let mut changed = book.turn(now);
         changed.insert(book.add_today(Kind::Fees, None, Address::ZERO, Line { count: 1, amount }));

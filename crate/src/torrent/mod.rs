@@ -454,6 +454,19 @@ impl Torrent {
         self.wishes_changed(ctx);
     }
 
+    /// The user chose to fetch all of it, or takes that back: later runs know it ([`is_kept`]).
+    pub fn remember_kept(&self, ctx: &mut Context, kept: bool) {
+        if is_kept(ctx.out, self.info_hash) != kept {
+            let key = record_key(self.info_hash, "kept");
+            let record = kept.then(|| Bytes::from_static(&[1]));
+            (ctx.out).put_records(
+                EffectOwner::Nobody,
+                vec![(key, record)],
+                Durability::PowerLoss,
+            );
+        }
+    }
+
     /// What is out to a peer, and since when.
     pub fn requests_out(&self, conn: ConnectionId) -> &Requests {
         const NONE: &Requests = &Map::new();
@@ -498,7 +511,7 @@ impl Torrent {
             );
         }
         if delete_data {
-            let keys = ["info", "link", "have", "scratch", "price", "files"];
+            let keys = ["info", "link", "have", "scratch", "price", "files", "kept"];
             let keys = keys.map(|k| (record_key(self.info_hash, k), None));
             ctx.out
                 .put_records(EffectOwner::Nobody, keys.into(), Durability::PowerLoss);
@@ -749,6 +762,11 @@ impl Torrent {
 /// Key of one of a torrent's records.
 pub fn record_key(info_hash: InfoHash, what: &str) -> String {
     format!("torrent/{}/{what}", info_hash.to_hex())
+}
+
+/// Whether the user chose to fetch all of a torrent; its record says that by being there.
+pub fn is_kept(out: &Outbox, info_hash: InfoHash) -> bool {
+    out.record(&record_key(info_hash, "kept")).is_some()
 }
 
 /// What a torrent's record says of trackers and title; nothing of either if there is none.

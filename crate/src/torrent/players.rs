@@ -6,7 +6,9 @@
 //!
 //! A page tells the place as a share of the film, which is exact only where the film has one bit rate. A player that
 //! lacks data while its read is held shows the right place: it has used up all that was read. Nobody knows which read
-//! is whose, so what several players read of one file is told apart by where their windows end.
+//! is whose, so what several players read of one file is told apart by where their windows end. Where these lie over
+//! each other a held read may be taken for the wrong player's, which then has one window more
+//! (docs/decisions/054-pay-for-what-is-watched.md).
 
 use core::ops::RangeInclusive;
 
@@ -196,15 +198,19 @@ pub fn ahead(length: u64, rate: u64) -> u64 {
     time.min(length / AHEAD_SHARE).max(LEAST_AHEAD)
 }
 
+/// A film and its players, for the tests here and of the readers.
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(super) mod scene {
+    use super::{Playhead, Timestamp};
 
-    const FILM: u64 = 30_000_000;
-    const RATE: u64 = 50_000;
-    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+    /// Bytes of the film.
+    pub const FILM: u64 = 30_000_000;
+    /// Its bytes per second.
+    pub const RATE: u64 = 50_000;
+    pub const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-    fn head(position: u64, starved: bool) -> Option<Playhead> {
+    /// The word of a page about a player of it.
+    pub fn head(position: u64, starved: bool) -> Option<Playhead> {
         Some(Playhead {
             file: 0,
             position,
@@ -212,6 +218,12 @@ mod tests {
             starved,
         })
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scene::*;
+    use super::*;
 
     #[test]
     fn a_player_has_half_a_minute_ahead_within_an_eighth_and_a_mebibyte() {

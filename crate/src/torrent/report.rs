@@ -25,6 +25,7 @@ impl Torrent {
             name: self.name.clone().unwrap_or_else(|| self.info_hash.to_hex()),
             state: self.state(),
             on_demand: self.options.on_demand,
+            kept: false,
             failure: self.failed.as_ref().or(self.over_limit.as_ref()).cloned(),
             total_length: content.map_or(0, |c| c.pieces.geometry().total_length()),
             piece_length: content.map_or(0, |c| c.pieces.geometry().piece_length()),

@@ -396,14 +396,12 @@ fn readable(meta: &Metainfo, verified: &VerifiedPieces, start: u64, most: u64) -
 
 #[cfg(test)]
 mod tests {
+    use super::super::players::scene::*;
     use super::*;
 
-    const FILM: u64 = 30_000_000;
-    const RATE: u64 = 50_000;
     /// What a player of it has ahead.
     const AHEAD: u64 = 1_500_000;
     const PIECE: u64 = 262_144;
-    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
     fn film() -> Metainfo {
         let hashes = FILM.div_ceil(PIECE) * 20;
@@ -414,15 +412,6 @@ mod tests {
         torrent.resize(torrent.len() + hashes as usize, b'h');
         torrent.extend_from_slice(b"ee");
         Metainfo::from_torrent(&torrent).expect("a torrent")
-    }
-
-    fn head(position: u64, starved: bool) -> Option<Playhead> {
-        Some(Playhead {
-            file: 0,
-            position,
-            rate: RATE,
-            starved,
-        })
     }
 
     /// A player's read that got what lies between the two places, and waits for more.

@@ -335,13 +335,20 @@ impl Pages {
                 driver.command(Command::ClearReceipts);
                 done
             }
-            "fee" => Some(with(js::amount(message, "amount"), "amount", |amount| {
-                let side = match js::flag(message, "selling") {
-                    Some(true) => Side::Seller,
-                    _ => Side::Buyer,
-                };
-                driver.command(Command::NoteFee { side, amount });
-            })),
+            "fee" => {
+                let fee = js::word(message, "transaction").zip(js::amount(message, "amount"));
+                Some(with(fee, "transaction", |(transaction, amount)| {
+                    let side = match js::flag(message, "selling") {
+                        Some(true) => Side::Seller,
+                        _ => Side::Buyer,
+                    };
+                    driver.command(Command::NoteFee {
+                        side,
+                        transaction,
+                        amount,
+                    });
+                }))
+            }
             "dust" => {
                 let gas = js::amount(message, "gas");
                 let limits = js::amount(message, "least").zip(gas);
@@ -660,6 +667,7 @@ fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer
         "onDemand" => Command::SetOnDemand {
             info_hash,
             on_demand: js::flag(message, "v").unwrap_or(true),
+            remember: js::flag(message, "remember").unwrap_or(false),
         },
         "webSeed" => Command::AddWebSeed {
             info_hash,

@@ -130,6 +130,7 @@ pub fn torrent(torrent: &TorrentSnapshot) -> JsValue {
         ("name", torrent.name.as_str().into()),
         ("state", state(torrent.state).into()),
         ("onDemand", torrent.on_demand.into()),
+        ("kept", torrent.kept.into()),
         ("failure", maybe_text(torrent.failure.as_deref())),
         ("length", num(torrent.total_length)),
         ("pieceLength", num(torrent.piece_length.into())),

@@ -142,8 +142,10 @@ fn encode_command(command: &Command) -> Value {
         Command::SetOnDemand {
             info_hash,
             on_demand,
+            remember,
         } => json!({
             "kind": "set on demand", "info_hash": info_hash.to_hex(), "on_demand": on_demand,
+            "remember": remember,
         }),
         Command::Online(online) => json!({"kind": "online", "online": online}),
         Command::Shutdown => json!({"kind": "shutdown"}),

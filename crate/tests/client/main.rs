@@ -4,6 +4,8 @@
 
 mod account;
 mod identity;
+mod kept;
 mod limits;
+mod receipts;
 mod streams;
 mod trackers;

@@ -169,7 +169,60 @@ fn invalid_input_ends_with_2_and_says_what_to_do() {
         ),
         (
             vec!["get", "bad.torrent", "-o", ".", "--relay-only"],
-            "--ice-server",
+            "--relay-only needs a TURN server over UDP: add --ice-server turn:",
+        ),
+        (
+            vec![
+                "seed",
+                "bad.torrent",
+                "--data",
+                ".",
+                "--relay-only",
+                "--ice-server",
+                "stun:127.0.0.1:1",
+            ],
+            "--relay-only needs a TURN server over UDP: add --ice-server turn:",
+        ),
+        (
+            vec![
+                "get",
+                "c12fe1c06bba254a9dc9f519b335aa7c1367a88a",
+                "-o",
+                ".",
+                "--no-stun",
+            ],
+            "or a tracker to find it by, with --tracker wss://HOST[:PORT]",
+        ),
+        (
+            vec![
+                "vault", "deploy", "--rpc", "x", "--key", "k", "--salt", "0x12",
+            ],
+            "write 0x and 64 hexadecimal digits",
+        ),
+        (
+            vec![
+                "vault",
+                "deploy",
+                "--rpc",
+                "x",
+                "--key",
+                "k",
+                "--exit-delay",
+                "5",
+            ],
+            "write seconds from 3600 (an hour) to 2592000 (thirty days), such as 259200",
+        ),
+        (
+            vec![
+                "history",
+                "--state",
+                ".",
+                "--deployment",
+                "gone.json",
+                "--decimals",
+                "3",
+            ],
+            "cannot be used with",
         ),
         (vec!["nonsense"], "nonsense"),
     ] {

@@ -289,12 +289,48 @@ fn trade(tracker: &str, redeems: &[&str], length: usize) {
     assert_eq!(number(&redeemed[0]["amount"]), ledger, "{redeemed:?}");
     let gas = lines("gas", &["--state", &state, "--days", "2"]);
     assert!(number(&gas[0]["amount_wei"]) > 0, "{gas:?}");
-    let csv = std::process::Command::new(env!("CARGO_BIN_EXE_piecework"))
-        .args(["history", "--csv", "--state", &state])
-        .output()
-        .unwrap();
-    let csv = String::from_utf8(csv.stdout).unwrap();
-    assert!(csv.contains(",sold,film.mp4,"), "{csv}");
+    // The sold line's amount and unit, and how many lines there are.
+    let table = |more: &[&str]| {
+        let csv = std::process::Command::new(env!("CARGO_BIN_EXE_piecework"))
+            .args(["history", "--csv", "--state", &state])
+            .args(more)
+            .output()
+            .unwrap();
+        let csv = String::from_utf8(csv.stdout).unwrap();
+        let sold = csv.lines().find(|line| line.contains(",sold,film.mp4,"));
+        let cells = sold.map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+        let sold = cells.map(|cells| (cells[6].clone(), cells[7].clone()));
+        (sold, csv.lines().count())
+    };
+    let (sold, lines) = table(&[]);
+    let (amount, unit) = sold.expect("a line");
+    assert_eq!(unit, "tokens");
+    let units = |amount: &str, decimals: usize| {
+        let (whole, part) = amount.split_once('.').unwrap_or((amount, ""));
+        format!("{whole}{part:0<decimals$}")
+            .parse::<u128>()
+            .unwrap()
+    };
+    // A deployment file names the token of its vault, and other vaults are left out.
+    let deployed = |chain_id: u64| {
+        let file = serde_json::json!({
+            "version": 1,
+            "chainId": chain_id,
+            "vault": {"address": vault, "block": 1, "deployer": vault, "exitDelay": 259_200},
+            "token": {"address": vault, "symbol": "USDX", "decimals": 3},
+            "compiler": "0.8.37+commit.f401782d",
+        });
+        let path = dir.path().join(format!("{chain_id}.json"));
+        std::fs::write(&path, file.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (named, count) = table(&["--deployment", &deployed(world.vault.chain_id)]);
+    let (in_usdx, unit) = named.expect("a line");
+    assert_eq!((unit.as_str(), count), ("USDX", lines));
+    assert_eq!(units(&in_usdx, 3), units(&amount, 6));
+    assert_ne!(in_usdx, amount);
+    let other = table(&["--deployment", &deployed(world.vault.chain_id + 1)]);
+    assert_eq!(other, (None, 1), "the heading alone");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -134,6 +134,51 @@ test("a page that pays and one that does not share an engine in any order; anoth
   }
 });
 
+test("two clients of one page with two vaults and the same title read it each from its own engine", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  const { context } = await browser();
+  const page = await open(context, url);
+  // The second vault's client comes first, and later both: whichever a page made first must not matter.
+  for (const vault of ["44", "66"]) {
+    await start(page, { trackers: [tracker], payments: payments(vault) });
+    await page.run("client.stats().then(() => { (window.clients ??= []).push(client); })");
+  }
+  assert.deepEqual(
+    await page.run("Promise.all(clients.map((client) => client.stats().then(({ isHost }) => isHost)))"),
+    [true, true],
+  );
+  for (const [giver, taker] of [
+    [0, 1],
+    [1, 0],
+  ]) {
+    // One engine has the title whole, and the other has it from the first as any peer would.
+    const digests = await page.run(`(async () => {
+      window.client = clients[${giver}];
+      await seed(${MIB}, ${giver + 5});
+      const given = torrent;
+      window.taken = await clients[${taker}].add(given.torrentFile, { onDemand: true });
+      await taken.ready;
+      const digest = async (url) => {
+        const whole = await (await fetch(url)).arrayBuffer();
+        const hash = await crypto.subtle.digest("SHA-256", whole);
+        return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      };
+      return Promise.all([digest(await given.files[0].url()), digest(await taken.files[0].url())]);
+    })()`);
+    const whole = await page.run(`patternDigest(${MIB}, ${giver + 5})`);
+    assert.deepEqual(digests, [whole, whole]);
+    assert.equal(await page.run("taken.stats().then(({ verified }) => verified)"), MIB, `the engine of ${taker}`);
+  }
+  assert.deepEqual(page.errors, []);
+  // The address of a file reads nowhere else when the client that gave it is gone.
+  const status = await page.run(`(async () => {
+    const url = await taken.files[0].url();
+    await clients[0].destroy();
+    return (await fetch(url)).status;
+  })()`);
+  assert.equal(status, 503);
+});
+
 test("two vaults that one store served by turns in an earlier version are served by turns still", async () => {
   const [url, { context }] = [await site(), await browser()];
   const page = await open(context, url);

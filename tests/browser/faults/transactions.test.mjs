@@ -2,9 +2,9 @@
 // forward.
 import assert from "node:assert/strict";
 import { Interface } from "ethers";
-import { site } from "../support/harness.mjs";
+import { open, site } from "../support/harness.mjs";
 import { FUNDS, Scene } from "../support/paid/scene.mjs";
-import { deposit, reload, viewer } from "../support/paid/viewer.mjs";
+import { deposit, reload, start, viewer } from "../support/paid/viewer.mjs";
 import { RemoteWallet } from "../support/paid/wallet.mjs";
 import { test } from "../support/tests.mjs";
 
@@ -33,7 +33,7 @@ async function slowChain() {
   await chain("evm_setAutomine", false);
   const sent = () => wallet.prompts.filter((method) => method === "eth_sendTransaction").length;
   const opened = async () => (await scene.chain.events()).filter(({ name }) => name === "Opened").length;
-  return { scene, wallet, chain, page, sent, opened };
+  return { url, scene, wallet, chain, page, sent, opened };
 }
 
 /** Starts work in the page, and gives the hash of the transaction that it sends, and its end. */
@@ -116,4 +116,33 @@ test("an exit whose nonce another transaction took is said to be replaced, and i
   await chain("evm_mine");
   assert.equal((await again.done).value, true);
   assert.equal(sent(), 3);
+});
+
+test("the gas of a deposit that two tabs follow is in the history once", async () => {
+  const { url, scene, wallet, chain, page, sent, opened } = await slowChain();
+  const { hash, done } = await sends(wallet, () => deposit(page, "1"));
+  await keeps(page, true);
+  const other = await open(page.browser.context, url);
+  await start(other, scene.options());
+  await other.run("client.connectWallet()");
+  // It finds what the first tab sent, and waits for its end too.
+  const follows = other.run(`(() => {
+    const { request } = ethereum;
+    const asked = new Promise((resolve) => {
+      ethereum.request = (question) => {
+        if (question.method === "eth_getTransactionReceipt") resolve(true);
+        return request(question);
+      };
+    });
+    window.second = client.deposit({ amount: "1" }).then(({ balance }) => String(balance));
+    return asked;
+  })()`);
+  await follows;
+  await chain("evm_mine");
+  assert.deepEqual([(await done).value, await other.run("second")], ["1000000", "1000000"]);
+  assert.deepEqual([sent(), await opened()], [1, 1]);
+  const { gasUsed, effectiveGasPrice } = await chain("eth_getTransactionReceipt", hash);
+  const fees = await page.run(`client.history().then((lines) =>
+    lines.filter(({ kind }) => kind === "gas").map(({ amount, count }) => [String(amount), count]))`);
+  assert.deepEqual(fees, [[String(BigInt(gasUsed) * BigInt(effectiveGasPrice)), 1]]);
 });

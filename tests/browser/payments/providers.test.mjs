@@ -90,6 +90,18 @@ for (const [buyers, sellers, lacks, deposits] of [
     assert.equal(await shop.run("client.redeem().then(({ paid }) => String(paid))"), earned);
     assert.equal(String(await scene.chain.balanceOf(accounts[4].address)), earned);
 
+    // viem's client has no events: another account is noticed before anything is sent for the one that was connected.
+    assert.equal(await viewer.run("byViem()"), address(1));
+    await viewer.run("(heard.splice(0), person.choose(1), wallet.switched())");
+    await assert.rejects(
+      viewer.run(DEPOSIT),
+      /Another account is selected in the wallet: select the one you connected/,
+    );
+    assert.equal(await viewer.asked(), "");
+    assert.deepEqual(await viewer.run("heard"), []);
+    await viewer.run("(person.choose(0), wallet.switched())");
+    assert.equal(await viewer.run(CONNECT), address(1));
+
     // Another account; another chain; the wallet goes away.
     await viewer.run("(heard.splice(0), person.choose(1), wallet.switched())");
     assert.deepEqual(await viewer.run("heard"), [null]);

@@ -32,8 +32,8 @@ async function seeding(url, tracker, titles, options = {}) {
 const magnet = (hash, tracker) => `magnet:?xt=urn:btih:${hash}&tr=${encodeURIComponent(tracker)}`;
 
 /** A page with the element's script, and helpers to make one and look at it. */
-async function viewing(url) {
-  const page = await open((await browser()).context, url);
+async function viewing(url, context) {
+  const page = await open(context ?? (await browser()).context, url);
   await page.run(`import("/dist/player.js").then(() => void Object.assign(window, {
     make: (attributes, client) => {
       window.player = document.createElement("piecework-player");
@@ -228,4 +228,32 @@ test("only the beginning is fetched before anybody plays; a button that keys rea
   await page.keyboard.press("Enter");
   await until(page, `player.torrent.stats().then(({ state }) => state === "seeding")`);
   await until(page, `player.shadowRoot.querySelector(".bar button:not([hidden])") === null`);
+});
+
+test("a title that its visitor chose to keep is kept again when it is played at the next visit", async () => {
+  const film = process.env.PIECEWORK_VIDEO;
+  const [url, tracker] = [await site({ mounts: { "/film.mp4": film } }), await signaling()];
+  const { page: seeder } = await seeding(url, tracker, [], { uploadLimit: 2_000_000 });
+  const hash = await seeder.run(`fetch("/film.mp4").then((film) => film.blob())
+    .then((film) => client.seed(new File([film], "film.mp4"))).then(({ infoHash }) => infoHash)`);
+  const page = await viewing(url);
+  const kept = (of = page) => of.run("player.torrent.stats().then(({ kept, onDemand }) => [kept, !onDemand])");
+  const shown = (of) =>
+    until(of, `player.shadowRoot.querySelector('.bar button:not([hidden])')?.textContent === 'Keep the whole title'`);
+  await make(page, { src: magnet(hash, tracker), trackers: tracker });
+  await shown(page);
+  assert.deepEqual(await kept(), [false, false]);
+  await page.run(`player.shadowRoot.querySelector(".bar button:not([hidden])").click()`);
+  await until(page, "player.torrent.stats().then(({ kept }) => kept)");
+  assert.deepEqual(await kept(), [true, true]);
+
+  const next = await viewing(url, page.context());
+  await page.close();
+  await make(next, { src: magnet(hash, tracker), trackers: tracker });
+  await shown(next);
+  assert.deepEqual(await kept(next), [true, false]);
+  await next.run("void player.video.play().catch(() => undefined)");
+  await until(next, `player.torrent.stats().then(({ state }) => state === "seeding")`);
+  assert.deepEqual(await kept(next), [true, true]);
+  assert.equal(await next.run("part('[role=status]')"), "All of it is fetched, as you chose before.");
 });

@@ -144,6 +144,7 @@ export class Torrent extends Emitter {
       name: this.name,
       state: "downloading",
       onDemand: true,
+      kept: fake.scene === "kept",
       length,
       pieceLength,
       pieceCount,
@@ -166,7 +167,7 @@ export class Torrent extends Emitter {
       swarm: null,
     };
     fake.torrent = this;
-    if (fake.scene === "paid" || fake.scene === "large") this.state.peers = [SELLER()];
+    if (["paid", "large", "kept"].includes(fake.scene)) this.state.peers = [SELLER()];
     if (fake.scene === "free") this.state.peers = [fake.peer(1, { client: "WebTorrent 3.0.21" })];
     if (fake.scene === "metadata") Object.assign(this.state, { state: "metadata", name: "", length: 0, pieceCount: 0 });
     if (fake.scene === "several") {
@@ -199,6 +200,7 @@ export class Torrent extends Emitter {
   async keep(whole) {
     fake.calls.push(`keep ${whole}`);
     this.state.onDemand = !whole;
+    this.state.kept = whole;
   }
   async setMaxPricePerGB(price) {
     fake.calls.push(`maxPricePerGB ${price}`);

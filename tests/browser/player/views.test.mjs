@@ -72,6 +72,32 @@ test("one gesture connects, deposits, sets the limits, allows uploading and play
   assert.equal(await text(page, "#share-state"), "Uploading is on, at most 800 kB/s.");
 });
 
+test("a title that was kept before is kept again by the button, unless the switch is turned off", async (t) => {
+  for (const again of [true, false]) {
+    const page = await offer(t, "kept");
+    const keep = page.getByRole("group", { name: "All of it" }).getByLabel("Go on keeping the whole title");
+    assert.equal(await keep.isChecked(), true);
+    const said = (await text(page, "#offer-keep-hint")).replaceAll("\u00a0", " ");
+    assert.match(
+      said,
+      /^You chose so before\. The rest is 24\.8 MB: 0\.2482 pwUSD at the lowest price, at most 0\.376012 pwUSD\.$/,
+    );
+    assert.equal((await calls(page)).at(-1), "add onDemand=true", "nothing is fetched yet");
+    if (!again) {
+      await keep.focus();
+      await page.keyboard.press("Space");
+    }
+    await page.click("#play");
+    await page.waitForFunction(() => window.fake.calls.includes("streamTo"));
+    const kept = (await calls(page)).filter((call) => call.startsWith("keep"));
+    assert.deepEqual(kept, [`keep ${again}`]);
+    assert.equal(await page.locator("#keep").isChecked(), again);
+    await page.close();
+  }
+  const other = await offer(t, "paid");
+  assert.equal(await other.locator("#offer-kept").isVisible(), false);
+});
+
 test("a refusal in the wallet sends nothing and says so beside the button", async (t) => {
   const page = await offer(t, "paid");
   await page.evaluate(() => (window.fake.rejects = true));

@@ -113,6 +113,59 @@ test("a dropped file goes up only after its button, and its link brings it whole
   assert.deepEqual([giver.problems, taker.problems], [[], []]);
 });
 
+test("a title that the visitor chose to keep is offered so at the next visit, before it is fetched", async () => {
+  const tracker = await signaling();
+  const title = await videoTitle(tracker);
+  await title.seed("2M");
+  const page = await visit(tracker);
+  const opens = async () => {
+    await page.fill("#magnet", title.magnet);
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(
+      () => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled,
+    );
+  };
+  const again = async () => {
+    const { origin } = new URL(page.url());
+    await page.goto("about:blank");
+    await page.goto(origin);
+    await page.waitForFunction(() => document.body.dataset.view === "open");
+    await opens();
+  };
+  const look = () => page.evaluate(() => globalThis.pieceworkPlayer.app.title.current.look());
+  await opens();
+  assert.equal(await page.locator("#offer-keep").isVisible(), false);
+  await page.click("#play");
+  await page.waitForFunction(() => document.querySelector("#video").currentTime > 0.1);
+  await page.check("#keep");
+  await page.waitForFunction(() =>
+    document.querySelector("#keep-cost").textContent.startsWith("All of it is fetched."),
+  );
+
+  await again();
+  await page.locator("#offer-keep").waitFor();
+  assert.equal(await page.locator("#offer-keep").isChecked(), true);
+  assert.match(await page.textContent("#offer-keep-hint"), /The rest is .*, for nothing\./);
+  const { onDemand, kept } = await look();
+  assert.deepEqual([onDemand, kept], [true, true]);
+  await page.uncheck("#offer-keep");
+  await page.click("#play");
+  await page.waitForFunction(() => document.querySelector("#video").currentTime > 0.1);
+  assert.equal(await page.locator("#keep").isChecked(), false);
+  await page.check("#keep");
+  await page.waitForFunction(() =>
+    document.querySelector("#keep-cost").textContent.startsWith("All of it is fetched."),
+  );
+
+  // What was chosen last counts.
+  await again();
+  await page.locator("#offer-keep").waitFor();
+  await page.click("#play");
+  await complete(page);
+  assert.equal(await fileHeld(page), sha256(readFileSync(video())));
+  assert.deepEqual(page.problems, []);
+});
+
 test("offline and back in mid-film: the page says both, keeps its pieces, and fetches the rest", async () => {
   const tracker = await signaling();
   const title = await videoTitle(tracker);

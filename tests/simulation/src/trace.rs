@@ -257,6 +257,7 @@ fn decode(input: &Value) -> Option<Input> {
         "set on demand" => Input::Command(Command::SetOnDemand {
             info_hash: hash()?,
             on_demand: input["on_demand"].as_bool()?,
+            remember: input["remember"].as_bool().unwrap_or(false),
         }),
         "online" => Input::Command(Command::Online(input["online"].as_bool()?)),
         "shutdown" => Input::Command(Command::Shutdown),

@@ -412,6 +412,8 @@ export interface TorrentStats {
     readonly state: TorrentState;
     /** Only the parts that are played or read are fetched: see {@link Torrent.keep}. */
     readonly onDemand: boolean;
+    /** {@link Torrent.keep} was called for it, at this visit or an earlier one, and not taken back. */
+    readonly kept: boolean;
     /** The reason why it cannot go on, and the way out, while `state` is "failed". */
     readonly failure: string | null;
     readonly length: number;
@@ -511,7 +513,8 @@ export declare class Torrent extends Emitter<TorrentEvents> {
     }): Promise<void>;
     /**
      * Fetches all of it from now on (true), and pays for all of it, or only the parts that are played or read (false).
-     * `stats().maxCost` is the most that the rest can cost.
+     * `stats().maxCost` is the most that the rest can cost. Later visits know it by `stats().kept`, and fetch nothing
+     * because of it: show the price, and call this again when the visitor plays it.
      */
     keep(whole?: boolean): Promise<void>;
     /**
@@ -885,8 +888,8 @@ export declare class Wallet {
     send(to: string, data: string): Promise<Sent>;
     /** Sends a transaction right after {@link check}. */
     submit(to: string, data: string): Promise<Sent>;
-    /** The end of a transaction that is out. `paid` hears what this wallet paid for it. */
-    follow(sent: Sent, paid: Paid, unknownFor?: number): Promise<Fate>;
+    /** The end of a transaction that is out. */
+    follow(sent: Sent, unknownFor?: number): Promise<Fate>;
     /**
      * Sends calls as one (EIP-5792): their id, or null if this wallet cannot. Then nobody was asked anything.
      */
@@ -894,11 +897,13 @@ export declare class Wallet {
         to: string;
         data: string;
     }[]): Promise<string | null>;
-    /** The end of calls that were sent as one. `paid` hears what this wallet paid for each transaction of them. */
-    followCalls(id: string, paid: Paid, unknownFor?: number): Promise<CallsFate>;
+    /** The end of calls that were sent as one. */
+    followCalls(id: string, unknownFor?: number): Promise<CallsFate>;
+    /** Tells what this wallet paid for the transactions that such an end shows. */
+    tellFees(hash: string, fate: Fate | CallsFate, paid: Paid): void;
 }
-/** Hears what a wallet paid for a transaction, in the smallest unit of the chain's coin. */
-export type Paid = (fee: bigint) => void;
+/** Hears what a wallet paid for the transaction with a hash, in the smallest unit of the chain's coin. */
+export type Paid = (hash: string, fee: bigint) => void;
 /** A request to a wallet; see {@link Wallet.request}. */
 export declare function requestOf<T>(provider: Eip1193Provider, method: string, params: unknown): Promise<T>;
 
@@ -1034,8 +1039,8 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds` (both
- * separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so too),
- * `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so too, and
+ * playing it does so at later visits), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
  * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is
  * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of `piecework vault

@@ -319,8 +319,8 @@ export class Link {
     for (const { port } of this.#readers.splice(0)) refuse(port, error);
   }
 
-  /** Resolves when the service worker controls this page, with its scope. */
-  async streaming(): Promise<string> {
+  /** Resolves when the service worker controls this page, with its scope and the store whose engine answers here. */
+  async streaming(): Promise<{ scope: string; store: Store }> {
     const registration = await this.#serviceWorkerReady;
     if (!navigator.serviceWorker.controller) {
       // On a first visit, or after a hard reload, the browser does not let it control this page by itself.
@@ -329,7 +329,7 @@ export class Link {
         toServiceWorker(registration, { version: VERSION, piecework: "claim" });
       });
     }
-    return registration.scope;
+    return { scope: registration.scope, store: this.#seat?.store ?? null };
   }
 
   /** Ends; as the host it first lets the engine say goodbye and make everything durable. */
@@ -686,14 +686,15 @@ export class Link {
     event.stopImmediatePropagation();
     const links = [...Link.#all];
     // Clients of several stores in one page each have an engine.
-    const fitting =
-      data.piecework === "connect"
-        ? links.filter((link) => link.#seat?.store === storeIn(data.alive))
-        : links.filter((link) => link.#events.uses(data.hash));
-    const all = fitting.length > 0 ? fitting : links;
+    const store = data.piecework === "connect" ? storeIn(data.alive) : data.store;
+    const isKnown = data.version === VERSION && store !== undefined;
+    const own = isKnown ? links.filter((link) => link.#seat?.store === store) : links;
+    const using = data.piecework === "read" ? own.filter((link) => link.#events.uses(data.hash)) : own;
+    const all = using.length > 0 ? using : own;
     const best =
       all.find((link) => link.#worker) ?? all.find((link) => link.#started) ?? all.find((link) => link.#port) ?? all[0];
     if (best) best.#serve(data, port);
+    else if (data.piecework === "read") refuse(port, null);
     else port.close();
   };
 
@@ -706,7 +707,7 @@ export class Link {
       if (this.#worker) this.#toWorker({ t: "page", port, alive: data.alive }, [port]);
       else port.close();
     } else if (data.piecework === "read") {
-      const { piecework: _, version: __, ...wanted } = data;
+      const { piecework: _, version: __, store: ___, ...wanted } = data;
       this.read({ ...wanted, t: "stream" }, port);
     }
   }

@@ -328,7 +328,7 @@ export class Payments {
     this.#wallet = new Wallet(provider, address, this.options.chainId, this.options.chainParams);
     const { chainId, vault } = this.options;
     const say = (text: string) => this.#host.say?.(text);
-    this.#sender = new Sender(this.#wallet, chainId, vault, say, (amount) => this.#noteFee(amount, false));
+    this.#sender = new Sender(this.#wallet, chainId, vault, say, (hash, fee) => this.#noteFee(hash, fee, false));
     this.#noPermit = false;
     // A wallet that never answered holds up nothing any more.
     this.#doing = new Map();
@@ -554,7 +554,8 @@ export class Payments {
   async #finish(wallet: Wallet, open: OpenBatch): Promise<bigint> {
     const { batch, sent } = open;
     this.#openBatch = open;
-    const fate = await wallet.follow(sent, (amount) => this.#noteFee(amount, true));
+    const fate = await wallet.follow(sent);
+    wallet.tellFees(sent.hash, fate, (hash, fee) => this.#noteFee(hash, fee, true));
     if (fate.kind === "open")
       throw new PieceworkError(
         `The chain has not confirmed the redemption ${sent.hash} after ten minutes. It may still come: redeem ` +
@@ -569,9 +570,9 @@ export class Payments {
     throw new PieceworkError(reason);
   }
 
-  /** Puts gas that the wallet paid into the history. */
-  #noteFee(amount: bigint, selling: boolean): void {
-    this.#host.request("fee", { amount, selling }).catch(() => undefined);
+  /** Puts gas that the wallet paid into the history. Several tabs may say it of one transaction: it counts once. */
+  #noteFee(transaction: string, amount: bigint, selling: boolean): void {
+    this.#host.request("fee", { transaction, amount, selling }).catch(() => undefined);
   }
 
   /** The vault's events about a batch, from whichever transaction; null: nothing. */

@@ -11,6 +11,7 @@ import {
   type ProposedDeposit,
   type Torrent,
   type TorrentFile,
+  type TorrentStats,
   parseIceServers,
 } from "./index.js";
 import type { Deployment } from "./deployment.js";
@@ -75,8 +76,8 @@ const DEFAULT_UPLOAD = 2_500_000;
  * else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds` (both
- * separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so too),
- * `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so too, and
+ * playing it does so at later visits), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
  * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is
  * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of `piecework vault
@@ -171,6 +172,7 @@ export class PieceworkPlayer extends HTMLElement {
     this.#pay.onclick = () => {
       this.#agree(); // it says "and play"
       void this.#deposit();
+      void this.#keepAsBefore();
     };
     const buttons = document.createElement("div");
     buttons.append(this.#sums, this.#wallets, this.#pay);
@@ -310,7 +312,9 @@ export class PieceworkPlayer extends HTMLElement {
 
   /** A visitor who presses play has read the notice beside it; nobody asked for a video that plays by itself. */
   #played(): void {
-    if (!this.#video.autoplay && navigator.userActivation?.isActive !== false) this.#agree();
+    if (this.#video.autoplay || navigator.userActivation?.isActive === false) return;
+    this.#agree();
+    void this.#keepAsBefore();
   }
 
   #agree(): void {
@@ -352,20 +356,29 @@ export class PieceworkPlayer extends HTMLElement {
     this.#facts.textContent =
       `${torrent.name}: ${percent} %, ${stats.peers.length} peers, down ${rate(stats.downloadRate)}, up ` +
       `${rate(stats.uploadRate)}${leftOut(torrent)}`;
-    const symbol = this.#symbol;
-    const most =
-      stats.maxPricePerGB > 0n && this.client ? `, for at most ${this.client.format(stats.maxCost)} ${symbol}` : "";
-    this.#keep.textContent = `Keep the whole title${most}`;
+    this.#keep.textContent = `Keep the whole title${this.#most(stats)}`;
     const hides = !stats.onDemand || stats.selectedVerified === stats.selectedLength;
     if (hides && this.#keep.matches(":focus")) this.#video.focus({ preventScroll: true });
     this.#keep.hidden = hides;
   }
 
-  async #keepIt(): Promise<void> {
+  /** What the rest of a title can cost. */
+  #most({ maxPricePerGB, maxCost }: TorrentStats): string {
+    return maxPricePerGB > 0n && this.client ? `, for at most ${this.client.format(maxCost)} ${this.#symbol}` : "";
+  }
+
+  /** A visitor who chose at an earlier visit to keep the title keeps it again by playing it. */
+  async #keepAsBefore(): Promise<void> {
+    const stats = await this.torrent?.stats().catch(() => null);
+    if (stats?.kept && stats.onDemand)
+      await this.#keepIt(`All of it is fetched, as you chose before${this.#most(stats)}.`);
+  }
+
+  async #keepIt(said = "All of it is fetched."): Promise<void> {
     const torrent = this.torrent;
     try {
       await torrent?.keep();
-      this.#say("All of it is fetched.");
+      this.#say(said);
       if (torrent) await this.#show(torrent);
     } catch (error) {
       this.#say(message(error));

@@ -127,7 +127,17 @@ export type Unlike = { t: "unlike" };
 /** Service worker to page; both carry one port. */
 export type FromServiceWorker = { version: typeof VERSION } & (
   | { piecework: "connect"; alive?: string }
-  | { piecework: "read"; hash: string; file: number; start?: number; end?: number; suffix?: number; longest?: number }
+  | {
+      piecework: "read";
+      /** Absent: an earlier version of the service worker, which does not look. */
+      store?: string | null;
+      hash: string;
+      file: number;
+      start?: number;
+      end?: number;
+      suffix?: number;
+      longest?: number;
+    }
 );
 
 /** Options that the page with the running engine decides for all, by name. */
@@ -158,5 +168,9 @@ export type StreamHead =
   | { length: number; start: number; end: number }
   | { error: string; status: number; length?: number };
 
-/** Path of a file under the service worker's scope: `__piecework/<info hash>/<file index>/<name>`. */
+/**
+ * Path of a file under the service worker's scope: `__piecework/<info hash>/<file index>/<name>`, with `?store=<store>`
+ * where the engine that reads it is not the one of the first store. A service worker of an earlier version passes the
+ * query over.
+ */
 export const STREAM_PATH = "__piecework";

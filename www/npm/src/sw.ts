@@ -55,15 +55,21 @@ type FromEngine = Head | ArrayBuffer | "end";
     const match = url.origin === scope.location.origin ? PATH.exec(url.pathname) : null;
     if (!match) return false;
     const [, hash = "", file, name = ""] = match;
-    event.respondWith(respond(event, hash, Number(file), name));
+    // Two engines of one page may have the same title, and each pays from a deposit of its own.
+    const what = { store: url.searchParams.get("store"), hash, file: Number(file) };
+    event.respondWith(respond(event, what, name));
     return true;
   }
 
-  async function respond(event: FetchEvent, hash: string, file: number, name: string): Promise<Response> {
+  async function respond(
+    event: FetchEvent,
+    what: { store: string | null; hash: string; file: number },
+    name: string,
+  ): Promise<Response> {
     const { method, headers } = event.request;
     if (method !== "GET" && method !== "HEAD") return plain(405, "only GET and HEAD");
     // The bytes behind an info hash never change.
-    const tag = `"${hash}-${file}"`;
+    const tag = `"${what.hash}-${what.file}"`;
     // Another tag or a date belongs to another file, so the whole of this one is sent (RFC 9110, section 13.1.5).
     const same = (headers.get("if-range") ?? tag) === tag;
     const range = method === "GET" && same ? parseRange(headers.get("range")) : null;
@@ -73,7 +79,7 @@ type FromEngine = Head | ArrayBuffer | "end";
     const messages = reader(port1);
     // Without a range the answer is the whole file, still pulled a chunk at a time.
     const longest = range ? { longest: LONGEST } : {};
-    client.postMessage({ piecework: "read", version: VERSION, hash, file, ...range, ...longest }, [port2]);
+    client.postMessage({ piecework: "read", version: VERSION, ...what, ...range, ...longest }, [port2]);
     const head = (await messages.next()) as Head;
     if ("error" in head) {
       port1.close();

@@ -4,6 +4,7 @@ import type { PaymentLack } from "./lack.js";
 import type { Decimal } from "./payments.js";
 import { follow, type Playhead } from "./playhead.js";
 import { STREAM_PATH, type FromEngine, type StreamHead } from "./protocol.js";
+import type { Store } from "./stores.js";
 import { ceilFine, floorFine, unitsPerGB } from "./units.js";
 
 /** Where a torrent stands. */
@@ -61,6 +62,8 @@ export interface TorrentStats {
   readonly state: TorrentState;
   /** Only the parts that are played or read are fetched: see {@link Torrent.keep}. */
   readonly onDemand: boolean;
+  /** {@link Torrent.keep} was called for it, at this visit or an earlier one, and not taken back. */
+  readonly kept: boolean;
   /** The reason why it cannot go on, and the way out, while `state` is "failed". */
   readonly failure: string | null;
   readonly length: number;
@@ -152,7 +155,8 @@ export interface TorrentHost {
   request<T>(t: string, fields?: object): Promise<T>;
   openStream(message: object, port: MessagePort): void;
   plays(head: Playhead): void;
-  streaming(): Promise<string>;
+  /** The service worker's scope, and the store of the engine that has the torrent. */
+  streaming(): Promise<{ scope: string; store: Store }>;
   /** The settings that a new engine gets. */
   readonly wishes: Wishes;
   price(perGB: Decimal): bigint;
@@ -255,11 +259,17 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /**
    * Fetches all of it from now on (true), and pays for all of it, or only the parts that are played or read (false).
-   * `stats().maxCost` is the most that the rest can cost.
+   * `stats().maxCost` is the most that the rest can cost. Later visits know it by `stats().kept`, and fetch nothing
+   * because of it: show the price, and call this again when the visitor plays it.
    */
   keep(whole = true): Promise<void> {
+    return this.fetch(whole, true);
+  }
+
+  /** @internal As {@link keep}; `remember`: for later visits too. */
+  fetch(whole: boolean, remember: boolean): Promise<void> {
     this.#host.wishes.onDemand = !whole;
-    return this.#host.request("onDemand", { v: !whole });
+    return this.#host.request("onDemand", { v: !whole, remember });
   }
 
   /**
@@ -449,8 +459,10 @@ export class TorrentFile {
   async url(): Promise<string> {
     // On a first visit that takes a while. The beginning is fetched meanwhile, because a player asks for it first.
     if (this.#host.fetchesWhole() && !navigator.serviceWorker.controller) void this.stream(0, 1).cancel();
-    const scope = await this.#host.streaming();
-    return new URL(`${STREAM_PATH}/${this.#hash}/${this.index}/${encodeURIComponent(this.name)}`, scope).href;
+    const { scope, store } = await this.#host.streaming();
+    const url = new URL(`${STREAM_PATH}/${this.#hash}/${this.index}/${encodeURIComponent(this.name)}`, scope);
+    if (store !== null) url.searchParams.set("store", store);
+    return url.href;
   }
 
   /** Plays it: sets `src` as soon as the service worker controls this page, and follows the player. */

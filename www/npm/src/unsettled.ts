@@ -73,9 +73,12 @@ export class Sender {
     );
     try {
       const patience = sent.gone ? 0 : undefined;
-      const { kind } = sent.calls
-        ? await this.#wallet.followCalls(sent.hash, this.#paid, patience)
-        : await this.#wallet.follow(sent, this.#paid, patience);
+      const fate = sent.calls
+        ? await this.#wallet.followCalls(sent.hash, patience)
+        : await this.#wallet.follow(sent, patience);
+      // Another tab that followed it too has said what it cost, if it saw the end before.
+      if (this.#kept().get(purpose)?.hash === sent.hash) this.#wallet.tellFees(sent.hash, fate, this.#paid);
+      const { kind } = fate;
       if (kind === "open")
         throw new PieceworkError(
           `The chain has not confirmed ${sent.hash} after ten minutes. It may still come: try again to go on ` +

@@ -233,11 +233,9 @@ export class Wallet {
     return { hash, from: this.address, nonce: numberIn(pending) };
   }
 
-  /** The end of a transaction that is out. `paid` hears what this wallet paid for it. */
-  async follow(sent: Sent, paid: Paid, unknownFor?: number): Promise<Fate> {
-    const fate = await follow((method, params) => this.request(method, params), sent, unknownFor);
-    if ("receipt" in fate && fate.receipt.fee !== null) paid(fate.receipt.fee);
-    return fate;
+  /** The end of a transaction that is out. */
+  follow(sent: Sent, unknownFor?: number): Promise<Fate> {
+    return follow((method, params) => this.request(method, params), sent, unknownFor);
   }
 
   /**
@@ -287,22 +285,26 @@ export class Wallet {
     return status === "supported" || (status === "ready" && !this.#refusedUpgrade);
   }
 
-  /** The end of calls that were sent as one. `paid` hears what this wallet paid for each transaction of them. */
-  async followCalls(id: string, paid: Paid, unknownFor?: number): Promise<CallsFate> {
-    const fate = await followCalls((method, params) => this.request(method, params), id, unknownFor);
-    for (const hash of new Set(fate.hashes?.slice(0, MOST_TRANSACTIONS))) {
-      const tell = (receipt: unknown): void => {
-        const fee = feeIn(receipt, this.address);
-        if (fee !== null) paid(fee);
-      };
-      void this.request<unknown>("eth_getTransactionReceipt", [hash]).then(tell, () => undefined);
-    }
-    return fate;
+  /** The end of calls that were sent as one. */
+  followCalls(id: string, unknownFor?: number): Promise<CallsFate> {
+    return followCalls((method, params) => this.request(method, params), id, unknownFor);
+  }
+
+  /** Tells what this wallet paid for the transactions that such an end shows. */
+  tellFees(hash: string, fate: Fate | CallsFate, paid: Paid): void {
+    const tell = (hash: string, fee: bigint | null) => void (fee !== null && paid(hash, fee));
+    if ("receipt" in fate) tell(hash, fate.receipt.fee);
+    if (!("hashes" in fate)) return;
+    for (const hash of new Set(fate.hashes?.slice(0, MOST_TRANSACTIONS)))
+      void this.request<unknown>("eth_getTransactionReceipt", [hash]).then(
+        (receipt) => tell(hash, feeIn(receipt, this.address)),
+        () => undefined,
+      );
   }
 }
 
-/** Hears what a wallet paid for a transaction, in the smallest unit of the chain's coin. */
-export type Paid = (fee: bigint) => void;
+/** Hears what a wallet paid for the transaction with a hash, in the smallest unit of the chain's coin. */
+export type Paid = (hash: string, fee: bigint) => void;
 
 /** Of calls that were sent as one. */
 const MOST_TRANSACTIONS = 8;

@@ -1061,6 +1061,31 @@ test("an account whose records are behind is left as it is, and the deposit goes
   assert.equal(vault.parseTransaction({ data: wallet.sent.at(-1).data }).name, "open");
 });
 
+test("the tab that sees the end of a transaction first says what it cost, and says it once", async (t) => {
+  const kept = storage(t);
+  let mined = false;
+  const { wallet } = await sending(t, () => ({ eth_getTransactionReceipt: () => (mined ? paid : null) }));
+  const [account] = wallet.answers.eth_accounts();
+  const paid = { status: "0x1", logs: [], from: account, gasUsed: "0x10", effectiveGasPrice: "0x3" };
+  const fees = [];
+  /** A tab of its own, with the same storage and wallet. */
+  const tab = async (name) => {
+    const pay = payments(wallet, [], { fee: (fields) => fees.push([name, fields]) });
+    await pay.connect(undefined, false);
+    return pay.deposit(2_000_000n, 2_500_000n);
+  };
+  const first = tab("first");
+  while (kept.size === 0) await new Promise((resolve) => setImmediate(resolve));
+  const second = tab("second");
+  await new Promise((resolve) => setImmediate(resolve));
+  mined = true;
+  const ends = await passing(t, Promise.all([first, second]));
+  assert.equal(ends.error, undefined);
+  assert.equal(sends(wallet), 1);
+  const hash = `0x${"1".padStart(64, "0")}`;
+  assert.deepEqual(fees, [["first", { transaction: hash, amount: 48n, selling: false }]]);
+});
+
 test("what another tab sent is followed, and what another tab saw the end of is not", async (t) => {
   const kept = storage(t);
   let mined = false;

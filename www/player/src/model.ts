@@ -50,6 +50,8 @@ export interface Look {
   phase: Phase;
   /** Only what is watched is fetched. */
   onDemand: boolean;
+  /** The visitor chose to keep all of it, now or at an earlier visit. */
+  kept: boolean;
   length: number;
   pieceLength: number;
   pieceCount: number;

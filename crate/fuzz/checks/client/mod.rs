@@ -192,6 +192,7 @@ impl Scene {
                     _ => Command::SetOnDemand {
                         info_hash,
                         on_demand: choices.flag(),
+                        remember: true,
                     },
                 };
                 self.command(command);

@@ -17,7 +17,7 @@ use crate::native::folder::STATE_DIR;
 use crate::native::ice_server::IceServer;
 use crate::native::keys::{KeyError, KeyPair};
 use crate::native::session_key::{SessionKey, key_of_records};
-use crate::native::transport::TransportConfig;
+use crate::native::transport::{TransportConfig, TransportError};
 
 /// A BitTorrent peer that pays for each block it takes and is paid for each block it gives.
 #[derive(Parser, Debug)]
@@ -169,8 +169,6 @@ pub(super) struct SeedArgs {
     /// Price: tokens per GB (10^9 bytes); 0 is free and never contacts a chain.
     #[arg(long, default_value = "0", value_name = "TOKENS_PER_GB")]
     pub(super) price: String,
-    #[command(flatten)]
-    pub(super) payee: PayeeArgs,
     /// Most bytes per second sent, such as 1M [default: no limit].
     #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
     pub(super) upload_limit: Option<u64>,
@@ -191,6 +189,8 @@ pub(super) struct SeedArgs {
     /// Take commands from stdin.
     #[arg(long)]
     pub(super) stdin_commands: bool,
+    #[command(flatten)]
+    pub(super) payee: PayeeArgs,
     #[command(flatten)]
     pub(super) chain: ChainArgs,
     #[command(flatten)]
@@ -255,8 +255,6 @@ pub(super) struct GetArgs {
         value_parser = clap::value_parser!(u8).range(1..)
     )]
     pub(super) resell: Option<u8>,
-    #[command(flatten)]
-    pub(super) payee: PayeeArgs,
     /// Most bytes per second sent, such as 1M; 0 sends nothing [default: no limit].
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(super) upload_limit: Option<u64>,
@@ -270,6 +268,8 @@ pub(super) struct GetArgs {
     /// never written to: if it is right it is used, and if not, nothing is fetched.
     #[arg(long)]
     pub(super) repair: bool,
+    #[command(flatten)]
+    pub(super) payee: PayeeArgs,
     #[command(flatten)]
     pub(super) chain: ChainArgs,
     #[command(flatten)]
@@ -300,13 +300,13 @@ pub(super) struct RedeemArgs {
     /// Only print what could be redeemed; no range is closed and nothing is sent.
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
     #[command(flatten)]
     pub(super) gas: GasArgs,
     #[command(flatten)]
     pub(super) chain: ChainArgs,
-    /// Answer in JSON.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -328,16 +328,16 @@ pub(super) struct BalanceArgs {
     /// Key file of the account's session key.
     #[arg(long, value_name = "FILE", requires = "owner")]
     pub(super) session_key: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) chain: ChainArgs,
     /// Answer in JSON.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) chain: ChainArgs,
 }
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  piecework history --state .piecework
+  piecework history --state .piecework --deployment deployments/10.json
   piecework history --session-key session.key --csv > spent.csv
 
 `sold` is earned, and `redeemed` came to the wallet. A line is a day's for two months, then a month's. In
@@ -353,6 +353,10 @@ pub(super) struct HistoryArgs {
     /// Only the last so many days, by the calendar of UTC; lines of months and of the time before are left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) days: Option<u32>,
+    /// File of `piecework vault deploy`: shows what was paid at its vault alone, in the token's decimals and by its
+    /// symbol.
+    #[arg(long, value_name = "FILE", conflicts_with = "decimals")]
+    pub(super) deployment: Option<PathBuf>,
     /// Decimals of the token, for the amounts; the records do not say them.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(0..=24))]
     pub(super) decimals: u8,
@@ -564,8 +568,8 @@ pub(super) struct NetworkArgs {
     /// Ask no STUN server but those of the trackers: for machines that all peers can reach.
     #[arg(long, conflicts_with = "ice_server")]
     pub(super) no_stun: bool,
-    /// Connect only by way of TURN servers.
-    #[arg(long, requires = "ice_server")]
+    /// Connect only by way of TURN servers: one at least of --ice-server.
+    #[arg(long)]
     pub(super) relay_only: bool,
     /// Address that others see, behind a NAT that maps ports one to one.
     #[arg(long, value_name = "IP")]
@@ -580,6 +584,15 @@ pub(super) struct NetworkArgs {
 }
 
 impl NetworkArgs {
+    /// Whether the flags can be used together; said before anything is read or started.
+    pub(super) fn check(&self) -> Result<(), CliError> {
+        let relays = |server: &IceServer| server.is_turn() && server.is_usable();
+        match self.relay_only && !self.ice_server.iter().any(relays) {
+            true => Err(CliError::Invalid(TransportError::NoRelay.to_string())),
+            false => Ok(()),
+        }
+    }
+
     /// Names those of the operator's servers that are left out.
     fn ice_servers(&self) -> Vec<IceServer> {
         for server in self.ice_server.iter().filter(|server| !server.is_usable()) {
@@ -626,6 +639,7 @@ fn is_local(url: &str) -> bool {
 }
 
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Records and output")]
 pub(super) struct CommonArgs {
     /// Records of this peer [default: .piecework in the data folder]; one process at a time.
     #[arg(long, value_name = "DIR")]
@@ -669,10 +683,57 @@ pub(super) fn load_key(path: &Path) -> Result<KeyPair, CliError> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::collections::BTreeSet;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_flag_stands_under_the_heading_of_its_own_group() {
+        let group = |command: clap::Command| {
+            let ids = command.get_arguments().map(|arg| arg.get_id().to_string());
+            ids.collect::<BTreeSet<String>>()
+        };
+        let none = || clap::Command::new("none");
+        let gas = group(GasArgs::augment_args(none()));
+        let payee: BTreeSet<String> = (group(PayeeArgs::augment_args(none())))
+            .difference(&gas)
+            .cloned()
+            .collect();
+        let groups = [
+            ("Selling", payee),
+            ("Chain", group(ChainArgs::augment_args(none()))),
+            ("Network", group(NetworkArgs::augment_args(none()))),
+            ("Web seeds", group(WebSeedArgs::augment_args(none()))),
+            (
+                "Records and output",
+                group(CommonArgs::augment_args(none())),
+            ),
+        ];
+        let mut seen = BTreeSet::new();
+        for verb in Cli::command().get_subcommands() {
+            for arg in verb.get_arguments() {
+                let id = arg.get_id().to_string();
+                let Some(heading) = arg.get_help_heading() else {
+                    continue;
+                };
+                // A limit of redemptions stands with them.
+                let fits = |(name, ids): &&(&str, BTreeSet<String>)| {
+                    *name == heading
+                        && (ids.contains(&id) || heading == "Selling" && gas.contains(&id))
+                };
+                let found = groups.iter().find(fits);
+                assert!(
+                    found.is_some(),
+                    "{}: --{id} under {heading}",
+                    verb.get_name()
+                );
+                seen.insert(heading.to_owned());
+            }
+        }
+        assert_eq!(seen.len(), groups.len(), "{seen:?}");
     }
 
     #[test]

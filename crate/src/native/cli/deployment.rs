@@ -15,12 +15,7 @@ pub(super) fn resolve(args: &mut ChainArgs) -> Result<(), CliError> {
         args.decimals = args.given_decimals.unwrap_or(args.decimals);
         return all_or_none(args);
     };
-    let file = read(path)?.ok_or_else(|| {
-        CliError::Invalid(format!(
-            "{} is not there: check --deployment, or make one with `piecework vault deploy`",
-            path.display()
-        ))
-    })?;
+    let file = named(path)?;
     let agree = |flag, given: Option<String>, named: String| match given {
         Some(given) if given != named => Err(CliError::Invalid(format!(
             "{flag} {given} contradicts {}, which names {named}: leave out {flag} or --deployment",
@@ -83,6 +78,16 @@ fn all_or_none(args: &ChainArgs) -> Result<(), CliError> {
         ))),
         false => Ok(()),
     }
+}
+
+/// The file that --deployment names.
+pub(super) fn named(path: &Path) -> Result<Deployment, CliError> {
+    read(path)?.ok_or_else(|| {
+        CliError::Invalid(format!(
+            "{} is not there: check --deployment, or make one with `piecework vault deploy`",
+            path.display()
+        ))
+    })
 }
 
 /// A deployment file; `None` if there is no such file.

@@ -32,6 +32,7 @@ const LOSS_BUDGET_PIECES: u32 = 4;
 
 /// `piecework get`
 pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
+    args.network.check()?;
     let mut named = torrent::read(&args.torrent)?;
     args.common.check_state()?;
     let choice = Choice::of(&args)?;

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::args::HistoryArgs;
+use super::deployment;
 use super::money::check_state;
 use super::output::{CliError, plain, say, say_json, tokens};
 use crate::client::{Period, Receipt, Sum};
@@ -33,6 +34,15 @@ struct Account {
     vault: String,
     lines: Vec<Receipt>,
     names: Names,
+    token: Token,
+}
+
+/// How the amounts of a vault are shown.
+#[derive(Clone)]
+struct Token {
+    decimals: u8,
+    /// The token's name for itself, from the deployment file; without one "tokens".
+    symbol: String,
 }
 
 /// `piecework history`
@@ -60,7 +70,18 @@ pub(super) fn history(args: &HistoryArgs) -> Result<(), CliError> {
         stored.extend(read(key.records_dir())?);
     }
     let first = args.days.map(first_day);
-    let accounts = accounts(&stored, first);
+    let mut accounts = accounts(&stored, first, args.decimals);
+    if let Some(path) = &args.deployment {
+        let file = deployment::named(path)?;
+        let vault = file.vault.address.to_string();
+        accounts.retain(|account| (account.chain_id, &account.vault) == (file.chain_id, &vault));
+        for account in &mut accounts {
+            account.token = Token {
+                decimals: file.token.decimals,
+                symbol: file.token.symbol.clone(),
+            };
+        }
+    }
     if args.json {
         let of = |account: &Account| {
             json!({
@@ -76,7 +97,7 @@ pub(super) fn history(args: &HistoryArgs) -> Result<(), CliError> {
             account
                 .lines
                 .iter()
-                .for_each(|line| say(&csv_line(account, line, args.decimals)));
+                .for_each(|line| say(&csv_line(account, line)));
         }
     } else if accounts.iter().all(|account| account.lines.is_empty()) {
         match args.days {
@@ -92,8 +113,8 @@ pub(super) fn history(args: &HistoryArgs) -> Result<(), CliError> {
             account
                 .lines
                 .iter()
-                .for_each(|line| say(&text_line(account, line, args.decimals)));
-            sums(&account.lines, args.decimals)
+                .for_each(|line| say(&text_line(account, line)));
+            sums(&account.lines, &account.token)
                 .iter()
                 .for_each(|line| say(line));
         }
@@ -113,7 +134,7 @@ fn first_day(days: u32) -> Period {
 }
 
 /// The lines in the records, by vault, the newest first.
-fn accounts(stored: &StoredRecords, first: Option<Period>) -> Vec<Account> {
+fn accounts(stored: &StoredRecords, first: Option<Period>, decimals: u8) -> Vec<Account> {
     let of = |vault: Vault| {
         let (chain_id, address) = (vault.chain_id, vault.address.to_string());
         let receipts = Receipts::new(vault, stored.iter().map(|(key, value)| (key, value)));
@@ -125,6 +146,10 @@ fn accounts(stored: &StoredRecords, first: Option<Period>) -> Vec<Account> {
             vault: address,
             lines,
             names: receipts.names().into_iter().collect(),
+            token: Token {
+                decimals,
+                symbol: "tokens".to_owned(),
+            },
         }
     };
     let keys = stored.iter().map(|(key, _)| key.as_str());
@@ -167,18 +192,19 @@ pub(super) fn lines_json(lines: &[Receipt], names: &Names) -> Value {
 }
 
 /// Its kind, and its sum in tokens or the chain's coin, rounded down.
-fn amount(line: &Receipt, decimals: u8) -> (&'static str, String, &'static str) {
+fn amount<'a>(line: &Receipt, token: &'a Token) -> (&'static str, String, &'a str) {
     let gas = |sum| tokens(TokenUnits(sum), COIN_DECIMALS);
+    let (decimals, symbol) = (token.decimals, token.symbol.as_str());
     match line.sum {
-        Sum::Bought(sum) => ("bought", tokens(sum.floor(), decimals), "tokens"),
-        Sum::Sold(sum) => ("sold", tokens(sum.floor(), decimals), "tokens"),
-        Sum::Redeemed(sum) => ("redeemed", tokens(sum, decimals), "tokens"),
+        Sum::Bought(sum) => ("bought", tokens(sum.floor(), decimals), symbol),
+        Sum::Sold(sum) => ("sold", tokens(sum.floor(), decimals), symbol),
+        Sum::Redeemed(sum) => ("redeemed", tokens(sum, decimals), symbol),
         Sum::Fees(sum) => ("gas", gas(sum), "coin"),
     }
 }
 
-fn text_line(account: &Account, line: &Receipt, decimals: u8) -> String {
-    let (kind, amount, unit) = amount(line, decimals);
+fn text_line(account: &Account, line: &Receipt) -> String {
+    let (kind, amount, unit) = amount(line, &account.token);
     let title = line.title.map_or_else(String::new, |title| {
         let name = account.names.get(&title).map(|name| plain(name));
         name.unwrap_or_else(|| title.to_hex())
@@ -189,10 +215,10 @@ fn text_line(account: &Account, line: &Receipt, decimals: u8) -> String {
     text.trim_end().to_owned()
 }
 
-fn sums(lines: &[Receipt], decimals: u8) -> Vec<String> {
+fn sums(lines: &[Receipt], token: &Token) -> Vec<String> {
     let mut sums: BTreeMap<&str, (u128, String)> = BTreeMap::new();
     for line in lines {
-        let (kind, _, unit) = amount(line, decimals);
+        let (kind, _, unit) = amount(line, token);
         let more = match line.sum {
             Sum::Bought(sum) | Sum::Sold(sum) => sum.0,
             Sum::Redeemed(sum) => sum.fine().0,
@@ -202,7 +228,7 @@ fn sums(lines: &[Receipt], decimals: u8) -> Vec<String> {
         *sum = sum.saturating_add(more);
         let whole = match line.sum {
             Sum::Fees(_) => tokens(TokenUnits(*sum), COIN_DECIMALS),
-            _ => tokens(crate::types::FineUnits(*sum).floor(), decimals),
+            _ => tokens(crate::types::FineUnits(*sum).floor(), token.decimals),
         };
         *text = format!("{:<10}  {kind:<8}  {whole:>14} {unit}", "in all");
     }
@@ -211,8 +237,8 @@ fn sums(lines: &[Receipt], decimals: u8) -> Vec<String> {
 
 const CSV_HEADING: &str = "date,kind,title,info hash,peer,count,amount,unit,vault,chain\r";
 
-fn csv_line(account: &Account, line: &Receipt, decimals: u8) -> String {
-    let (kind, amount, unit) = amount(line, decimals);
+fn csv_line(account: &Account, line: &Receipt) -> String {
+    let (kind, amount, unit) = amount(line, &account.token);
     let name = line.title.and_then(|title| account.names.get(&title));
     let cells = [
         line.period.to_string(),
@@ -222,7 +248,7 @@ fn csv_line(account: &Account, line: &Receipt, decimals: u8) -> String {
         line.peer.map_or_else(String::new, |peer| peer.to_string()),
         line.count.to_string(),
         amount,
-        unit.to_owned(),
+        cell(unit),
         account.vault.clone(),
         account.chain_id.to_string(),
     ];
@@ -268,6 +294,10 @@ mod tests {
                 },
             ],
             names: [(title, name.to_owned())].into(),
+            token: Token {
+                decimals: 6,
+                symbol: "tokens".to_owned(),
+            },
         }
     }
 
@@ -281,7 +311,7 @@ mod tests {
             ("two\nlines", "twolines"),
         ] {
             let account = account(name);
-            let line = csv_line(&account, &account.lines[0], 6);
+            let line = csv_line(&account, &account.lines[0]);
             assert_eq!(
                 line,
                 format!(
@@ -318,7 +348,7 @@ mod tests {
         let mut account = account("film");
         account.lines.push(account.lines[0]);
         assert_eq!(
-            sums(&account.lines, 6),
+            sums(&account.lines, &account.token),
             [
                 "in all      bought                 3 tokens",
                 "in all      gas       0.000000000000021 coin"

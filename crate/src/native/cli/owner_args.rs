@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256};
 use clap::{Args, Subcommand};
 
 use super::args::{ChainArgs, parse_address, parse_gwei};
+use crate::native::deployment::EXIT_DELAYS;
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -117,13 +118,13 @@ pub(super) struct OwnerArgs {
     /// Only print what would be done; nothing is sent.
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
     #[command(flatten)]
     pub(super) fees: FeeArgs,
     #[command(flatten)]
     pub(super) chain: ChainArgs,
-    /// Answer in JSON.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 /// What a transaction may cost, in gas and in time.
@@ -147,6 +148,23 @@ impl FeeArgs {
     pub(super) fn patience(&self) -> Duration {
         Duration::from_secs(self.wait)
     }
+}
+
+/// What the vault takes, and what the file may say (docs/deployment.md, "The file").
+fn parse_exit_delay(text: &str) -> Result<u64, String> {
+    (text.parse().ok())
+        .filter(|seconds| EXIT_DELAYS.contains(seconds))
+        .ok_or_else(|| {
+            let (least, most) = (EXIT_DELAYS.start(), EXIT_DELAYS.end());
+            format!("write seconds from {least} (an hour) to {most} (thirty days), such as 259200 for three days")
+        })
+}
+
+fn parse_salt(text: &str) -> Result<B256, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    (Some(digits).filter(|digits| digits.len() == 64))
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| "write 0x and 64 hexadecimal digits, which are 32 bytes".to_owned())
 }
 
 #[derive(Args, Debug)]
@@ -192,7 +210,7 @@ pub(super) struct DeployArgs {
         long,
         default_value_t = 259_200,
         value_name = "SECONDS",
-        value_parser = clap::value_parser!(u64).range(3_600..=2_592_000)
+        value_parser = parse_exit_delay
     )]
     pub(super) exit_delay: u64,
     /// Deploy also with an exit delay of less than a day, with which sellers do not sell by themselves.
@@ -202,7 +220,7 @@ pub(super) struct DeployArgs {
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub(super) sink: Option<Address>,
     /// 32 bytes as 0x and 64 hexadecimal digits, for another address of the same vault.
-    #[arg(long, value_name = "HEX", default_value_t = B256::ZERO)]
+    #[arg(long, value_name = "HEX", default_value_t = B256::ZERO, value_parser = parse_salt)]
     pub(super) salt: B256,
     /// Folder of the files.
     #[arg(short, long, value_name = "DIR", default_value = "deployments")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -187,12 +187,13 @@ impl Batch {
         }
     }
 
-    /// What it cost, in wei; `None` where nothing is in a block, or the node does not say.
-    pub(super) fn fee(&self) -> Option<u128> {
+    /// Its transaction, and what that cost, in wei; `None` where nothing is in a block, or the node does not say.
+    pub(super) fn fee(&self) -> Option<(B256, u128)> {
         let redemption = self.result.as_ref().ok()?;
-        u128::from(redemption.gas_used)
+        let wei = u128::from(redemption.gas_used)
             .checked_mul(redemption.gas_price?)?
-            .checked_add(redemption.rollup_fee)
+            .checked_add(redemption.rollup_fee)?;
+        Some((redemption.transaction, wei))
     }
 
     /// Whether the next batch may fare better: if this one failed, it failed because of its own claims.
@@ -333,7 +334,6 @@ pub(super) fn redeemed_line(report: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::B256;
 
     #[test]
     fn what_is_due_at_once_waits_for_its_turn_after_a_redemption_and_after_it_was_too_little() {

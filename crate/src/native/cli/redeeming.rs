@@ -224,9 +224,14 @@ impl Runner {
     /// Tells the core the end of the claims that it handed out.
     pub(super) async fn tell_outcome(&self, batch: &Batch) -> Result<(), Stopped> {
         let (tag, outcome) = (batch.tag, batch.outcome());
-        if let Some(amount) = batch.fee() {
+        if let Some((transaction, amount)) = batch.fee() {
             let side = Side::Seller;
-            (self.handle.command(Command::NoteFee { side, amount })).await?;
+            let fee = Command::NoteFee {
+                side,
+                transaction,
+                amount,
+            };
+            self.handle.command(fee).await?;
         }
         if batch.left_out > 0 {
             let sent = batch.claims.len();

@@ -15,8 +15,8 @@ use super::standing::{in_the_way, incomplete, is_whole, shortfalls};
 use super::torrent::Named;
 use super::web_seeds;
 use crate::client::{
-    AddOptions, CheckExisting, Command, Event, MoneySnapshot, PaymentNeed, PeerSnapshot, Priority,
-    Source, TorrentSnapshot, TorrentState, TrackerSnapshot,
+    AddError, AddOptions, CheckExisting, Command, Event, MoneySnapshot, NO_TRACKER, PaymentNeed,
+    PeerSnapshot, Priority, Source, TorrentSnapshot, TorrentState, TrackerSnapshot,
 };
 use crate::metainfo::{MagnetLink, TrackerUrl, TrackerUrlError};
 use crate::native::driver::{
@@ -31,6 +31,8 @@ const MAX_PEERS: usize = 4096;
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// The same trouble with a tracker is not reported again for this long.
 const TROUBLE_SAID: Duration = Duration::from_secs(600);
+/// The end of a sentence that asks for a tracker.
+const BY_TRACKER: &str = ", with --tracker wss://HOST[:PORT]";
 
 pub(super) struct Runner {
     pub(super) handle: Handle,
@@ -201,7 +203,11 @@ impl Runner {
                     tag: answered,
                     result,
                 }) if answered == tag => {
-                    return result.map_err(|e| CliError::Invalid(e.to_string()));
+                    let named = |e: AddError| match e {
+                        AddError::NotStored(_) => format!("{e}{BY_TRACKER}"),
+                        _ => e.to_string(),
+                    };
+                    return result.map_err(|e| CliError::Invalid(named(e)));
                 }
                 other => self.handle_woken(other).await?,
             }
@@ -301,7 +307,13 @@ impl Runner {
                     watched.standing = Standing::Checking;
                 }
             }
-            Event::Warning { info_hash, text } => {
+            Event::Warning {
+                info_hash,
+                mut text,
+            } => {
+                if text == NO_TRACKER {
+                    text.push_str(BY_TRACKER);
+                }
                 let value = json!({"info_hash": info_hash.map(InfoHash::to_hex), "text": text});
                 self.note("warning", &value, || {
                     format!("warning: {}", sentence(&text))
@@ -459,6 +471,7 @@ impl Runner {
         let fetch = Command::SetOnDemand {
             info_hash,
             on_demand: false,
+            remember: false,
         };
         self.handle.command(fetch).await.map_err(stopped)?;
         // It may be here already, and then it is not said again.

@@ -36,6 +36,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
     let decimals = args.chain.decimals;
     let price = parse_price(&args.price, decimals)?;
+    args.network.check()?;
     args.common.check_state()?;
     let state = args.common.state_dir(&args.data);
     let payout = match &args.payee.payee_key {

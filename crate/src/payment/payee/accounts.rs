@@ -89,7 +89,7 @@ impl Accounts {
 }
 
 /// Accounts whose facts are remembered though none of their ranges is left to redeem.
-pub(super) const MAX_PAST: usize = 16_384;
+pub const MAX_PAST: usize = 16_384;
 
 /// Facts of accounts of which no range is left to redeem: at most [`MAX_PAST`], and those that left first are forgotten
 /// first. Their records stay in place, and their sums stay counted.
@@ -102,8 +102,8 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// An account has nothing left to redeem.
-    pub(super) fn put(&mut self, id: B256, facts: PayeeFactsRecord) {
+    /// An account has nothing left to redeem; the answer is the one that is forgotten for it.
+    pub(super) fn put(&mut self, id: B256, facts: PayeeFactsRecord) -> Option<B256> {
         self.facts.insert(id, facts);
         self.order.push_back(id);
         let sums = &mut self.sums;
@@ -111,11 +111,12 @@ impl Past {
         sums.paid_total = sums.paid_total.saturating_add(facts.paid_total);
         sums.lost = sums.lost.saturating_add(facts.lost);
         sums.redeemed.0 = sums.redeemed.0.saturating_add(facts.redeemed.0);
-        if self.facts.len() > MAX_PAST
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.facts.remove(&oldest);
+        if self.facts.len() <= MAX_PAST {
+            return None;
         }
+        let oldest = self.order.pop_front()?;
+        self.facts.remove(&oldest);
+        Some(oldest)
     }
 
     /// The account is back.
@@ -219,13 +220,13 @@ mod tests {
         let nth = |n: usize| alloy_primitives::keccak256(n.to_be_bytes());
         let mut past = Past::default();
         for n in 0..MAX_PAST {
-            past.put(nth(n), facts(1));
+            assert_eq!(past.put(nth(n), facts(1)), None);
         }
         // The first one comes back and leaves again: it is not the oldest any more.
         assert_eq!(past.take(&nth(0)), facts(1));
         assert_eq!(past.sums().paid_total, MAX_PAST as u64 - 1);
         past.put(nth(0), facts(3));
-        past.put(nth(MAX_PAST), facts(1));
+        assert_eq!(past.put(nth(MAX_PAST), facts(1)), Some(nth(1)));
         assert!(past.knows(&nth(0)) && !past.knows(&nth(1)) && past.knows(&nth(2)));
         assert_eq!(past.facts.len(), MAX_PAST);
         assert_eq!(past.order.len(), MAX_PAST);

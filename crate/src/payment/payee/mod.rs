@@ -42,6 +42,8 @@ use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
+#[cfg(feature = "_test")]
+pub use self::accounts::MAX_PAST;
 use self::accounts::{Accounts, Past};
 pub use self::config::{
     ClaimOutcome, LEAST_UNITS, PayeeConfig, PayeeTotals, RangeId, ReadyClaim, RedeemScope,
@@ -159,7 +161,7 @@ impl Payee {
         }
         for (id, record) in facts {
             let Some(account) = payee.accounts.get_mut(&id) else {
-                payee.past.put(id, record);
+                payee.put_past(id, record);
                 continue;
             };
             account.ledger = SellerLedger::new(record);
@@ -304,7 +306,13 @@ impl Payee {
         }
         self.store_facts(id);
         if let Some(account) = self.accounts.remove(&id) {
-            self.past.put(id, *account.ledger.facts());
+            self.put_past(id, *account.ledger.facts());
+        }
+    }
+
+    fn put_past(&mut self, id: B256, facts: PayeeFactsRecord) {
+        if let Some(account) = self.past.put(id, facts) {
+            self.event(PayEvent::AccountForgotten { account });
         }
     }
 

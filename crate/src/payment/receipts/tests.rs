@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -135,7 +135,7 @@ fn each_day_title_and_peer_has_a_line_and_both_sides_have_their_own() {
     disk.put(&mut r, at(20_001), bought(1, 7, 150), Some(1));
     disk.put(&mut r, at(20_001), sold(2, 1, 5, 4), Some(1));
     disk.put(&mut r, at(20_001), facts(2, 3), None);
-    let batch = r.fee(at(20_001), Side::Seller, 21_000);
+    let batch = r.fee(at(20_001), Side::Seller, B256::ZERO, 21_000);
     disk.batches.push(batch);
     let line = |day, of: Option<u8>, peer: Option<u8>, count, sum| Receipt {
         period: Period::Day(day),
@@ -189,6 +189,46 @@ fn a_redemption_that_the_chain_forgot_is_taken_out_of_the_newest_lines() {
         })
         .collect();
     assert_eq!(of_days, [(Period::Day(1), 8), (Period::Day(2), 0)]);
+}
+
+#[test]
+fn an_account_that_the_seller_forgot_counts_from_the_beginning_when_it_is_back() {
+    let (mut disk, mut r) = (Disk::default(), Disk::default().start());
+    for (day, redeemed) in [(1, 10), (2, 16)] {
+        disk.put(&mut r, at(day), sold(2, 1, 5, 4), Some(1));
+        disk.put(&mut r, at(day), facts(2, redeemed), None);
+    }
+    assert_eq!(sums(&r)[2], 16);
+    let before = r.accounts();
+    r.forget(B256::repeat_byte(2));
+    assert_eq!(r.accounts(), before - 1);
+    // The seller's facts of it begin anew: that takes nothing out of the lines.
+    disk.put(&mut r, at(3), sold(2, 2, 5, 4), Some(1));
+    disk.put(&mut r, at(3), facts(2, 5), None);
+    assert_eq!(sums(&r)[2], 21);
+    let owners: Set<_> = (r.lines().iter())
+        .filter(|line| matches!(line.sum, Sum::Redeemed(_)))
+        .map(|line| line.peer)
+        .collect();
+    let owner = Some(Address::repeat_byte(5));
+    assert_eq!(owners.iter().collect::<Vec<_>>(), [&owner]);
+}
+
+#[test]
+fn gas_that_several_pages_report_counts_once() {
+    let mut r = Disk::default().start();
+    let hash = |n: usize| B256::from(U256::from(n));
+    for _ in 0..3 {
+        r.fee(at(1), Side::Buyer, hash(1), 21_000);
+    }
+    r.fee(at(1), Side::Seller, hash(2), 30_000);
+    assert_eq!(sums(&r)[3], 51_000);
+    // Only the last ones are known.
+    for n in 0..MAX_COUNTED {
+        r.fee(at(1), Side::Buyer, hash(100 + n), 1);
+    }
+    assert_eq!(r.counted.len(), MAX_COUNTED);
+    assert!(r.fee(at(1), Side::Buyer, hash(100), 1).is_empty());
 }
 
 #[test]

@@ -117,9 +117,41 @@ export class Scene {
     scene.chainId = Number(chainId);
     ending(() => provider.destroy());
     scene.folder = folder("paid");
-    writeFileSync(join(scene.folder, "payee.key"), `${payee.privateKey}\n`, { mode: 0o600 });
+    scene.#key("payee.key", payee);
     scene.tracker = await signaling();
     return scene;
+  }
+
+  /**
+   * A new chain on which `piecework vault deploy` puts token and vault, as an operator would. What it wrote is all that
+   * anybody knows of them: `deployment` is its file. The deployer's account, which is the payer too, holds the tokens.
+   */
+  static async deployed() {
+    const scene = new Scene();
+    scene.anvil = await Anvil.start();
+    scene.folder = folder("paid");
+    const [payer, payee] = scene.anvil.accounts;
+    scene.payer = payer.address;
+    scene.payee = payee.address;
+    const key = scene.#key("payer.key", payer);
+    scene.#key("payee.key", payee);
+    const files = join(scene.folder, "deployments");
+    const words = ["--rpc", scene.anvil.url, "--key", key, "--demo-token", "--write-rpc", "-o", files];
+    await promisify(execFile)(piecework, ["vault", "deploy", ...words]);
+    const [name] = readdirSync(files).filter((name) => /^\d+\.json$/.test(name));
+    scene.deployment = join(files, name);
+    const { chainId, vault, token, rpc } = JSON.parse(readFileSync(scene.deployment, "utf8"));
+    scene.chainId = chainId;
+    scene.chain = new Chain({ rpc, vault: vault.address, token: token.address, deployBlock: vault.block });
+    scene.tracker = await signaling();
+    return scene;
+  }
+
+  /** The file of an account's key. */
+  #key(name, { privateKey }) {
+    const path = join(this.folder, name);
+    writeFileSync(path, `${privateKey}\n`, { mode: 0o600 });
+    return path;
   }
 
   /** Content, or so many random bytes, with its link, and its .torrent in base64. */
@@ -148,18 +180,11 @@ export class Scene {
     };
   }
 
-  /** Sells these titles, no faster than `bytesPerSecond`. */
+  /** Sells these titles, no faster than `bytesPerSecond`; by the deployment's file alone, if there is one. */
   async seeder(titles, bytesPerSecond, { price = PRICE, vault = this.chain.vault } = {}) {
-    const chain = [
-      "--rpc",
-      this.anvil.url,
-      "--chain-id",
-      String(this.chainId),
-      "--vault",
-      vault,
-      "--token",
-      this.chain.token,
-    ];
+    const { token } = this.chain;
+    const flags = ["--rpc", this.anvil.url, "--chain-id", String(this.chainId), "--vault", vault, "--token", token];
+    const chain = this.deployment ? ["--deployment", this.deployment] : flags;
     const money = ["--price", String(price), "--payee-key", join(this.folder, "payee.key"), "--redeem-every", "0"];
     const how = ["--upload-limit", String(bytesPerSecond), "--json", "--stdin-commands", "--state", folder("seeder")];
     const seeder = await Seeder.take({

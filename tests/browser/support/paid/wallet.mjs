@@ -37,6 +37,8 @@ export class RemoteWallet {
   #chain;
   #account;
   #connected = false;
+  /** Resolves when no transaction is being sent. */
+  #sending = Promise.resolve();
   #prompted;
   #sent;
 
@@ -139,7 +141,10 @@ export class RemoteWallet {
     if (method === "eth_requestAccounts") this.#connected = true;
     if (method === "eth_requestAccounts" || method === "eth_accounts") return this.#connected ? [this.#account] : [];
     if (method === "eth_sendTransaction") {
-      const hash = await this.#chain.call(method, params);
+      // One after another, as a person confirms them: the chain gives two at once the same nonce.
+      const sent = this.#sending.then(() => this.#chain.call(method, params));
+      this.#sending = sent.catch(() => undefined);
+      const hash = await sent;
       this.sent.push(hash);
       this.#sent?.(hash);
       return hash;

@@ -6,6 +6,7 @@ pub mod player;
 use piecework::client::{
     BuyConfig, ClosedReason, Config, Credit, Event, PaymentConfig, ResalePrice, SellConfig,
 };
+use piecework::payment::payee::{MAX_ACCOUNTS, MAX_PAST};
 use piecework::time::Duration;
 use piecework::types::{BlockRef, FineUnits, TokenUnits};
 use piecework::wire::Message;
@@ -130,6 +131,11 @@ pub fn within_bounds(net: &SimNet, node: NodeId) {
             "partial bytes",
             load.partial_bytes as usize,
             limits.max_partial_bytes as usize,
+        ),
+        (
+            "accounts in the receipts",
+            load.receipt_accounts,
+            MAX_ACCOUNTS + MAX_PAST,
         ),
         ("effects", load.effects, 1_000),
         ("outputs", load.outputs, 0),

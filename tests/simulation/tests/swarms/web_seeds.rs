@@ -609,3 +609,38 @@ fn what_web_seeds_are_asked_for_counts_as_what_a_kill_may_cost() {
         assert!(highest >= most / 2, "seed {seed}: at most {highest}");
     });
 }
+
+#[test]
+fn what_a_busy_web_seed_was_not_asked_for_in_four_seconds_is_given_back() {
+    const PIECE: u64 = 65_536;
+    for_seeds(20, |seed| {
+        let ms = Duration::from_millis;
+        let (mut net, content, node) = alone(seed, Serves::Drips(10_000));
+        add(&mut net, node, &content, true, &[]);
+        ready(&mut net, node, &content);
+        let info_hash = content.info_hash();
+        // Four places that are far from each other, and two requests are out to a server at once.
+        let reads = [5, 15, 25, 35]
+            .map(|piece| piece * PIECE)
+            .map(|at| net.read(node, info_hash, 0, at..at + 10_000, None));
+        let url = URL.to_owned();
+        net.command(node, Command::AddWebSeed { info_hash, url });
+        for read in reads {
+            net.close_stream(node, read);
+        }
+        // What came and is not stored yet is in the sum as well.
+        let asked = |net: &SimNet| net.client(node).load().at_risk_and_asked_of_one;
+        net.run_for(ms(3_900));
+        let before = asked(&net);
+        net.run_for(ms(200));
+        let after = asked(&net);
+        let within = |sum, pieces| sum > (pieces - 1) * PIECE && sum <= pieces * PIECE;
+        let sums = format!("seed {seed}: {before}, then {after}");
+        assert!(within(before, 4) && within(after, 2), "{sums}");
+        assert!(before - after >= 2 * PIECE, "{sums}");
+        // By the time that the server has time for them nobody reads there any more, so it is asked for no more.
+        net.run_for(minutes(1));
+        assert_eq!(net.web_asked(URL).len(), 2, "seed {seed}");
+        assert_eq!(net.web_sent(URL), 2 * PIECE, "seed {seed}");
+    });
+}

@@ -12,6 +12,7 @@ import { bytes, costFine, duration, fine, forField, label, plural, pricePerGB, u
 import type { Host, TitleHost } from "../host.ts";
 import type { Look, Money } from "../model.ts";
 import { bestFile, isPlayable } from "./files.ts";
+import { KeptChoice } from "./kept.ts";
 import { SharingFields } from "./sharing.ts";
 import { SumChoice } from "./sum.ts";
 import { WalletList } from "./wallets.ts";
@@ -46,6 +47,7 @@ export class Offer {
   readonly #wallets: WalletList;
   readonly #ways: Ways;
   readonly #sums = new SumChoice(() => this.#again());
+  readonly #kept = new KeptChoice();
   /** The visitor, or the site, said how much may be spent. */
   #hasBudget = false;
   #files = "";
@@ -93,6 +95,7 @@ export class Offer {
   begin(title: Title): void {
     this.#ways.begin(title.priceHint);
     this.#sums.begin();
+    this.#kept.begin();
     this.#files = "";
     this.#asking = { kind: "unknown" };
     setText(this.#error, "");
@@ -139,6 +142,7 @@ export class Offer {
       show(byId("wallet-none"), wallets.length === 0);
       show(byId("wallet-options"), wallets.length > 0);
     }
+    this.#kept.update(look, paid ? payment.token : null);
     this.#costs(look, limits, most, money);
     this.#button(limits, needsWallet);
   }
@@ -389,7 +393,8 @@ export class Offer {
       else if (this.#host.config.payment) await this.#host.engine.takeOnlyFree(title);
       await this.#host.engine.setSharing(sharing);
       // What is watched is fetched as it is watched, and the rest only if the visitor keeps it.
-      if (!this.#plays) await title.keep(true);
+      const kept = this.#plays ? this.#kept.choice : true;
+      if (kept !== null) await title.keep(kept);
       await this.#view.play(this.#chosenFile());
     } catch (error) {
       this.#view.phase = "offer";

@@ -3,11 +3,12 @@
 import { FINE_BITS } from "piecework";
 import { announce, byId, make, reason, setLedger, setText, show } from "../dom.ts";
 import type { Title } from "../engine.ts";
-import { bytes, costFine, exact, fine, label, percent, plural, priceShort, rate, units } from "../format.ts";
+import { bytes, exact, fine, label, percent, plural, priceShort, rate, units } from "../format.ts";
 import type { Host, TitleHost } from "../host.ts";
 import { holds, PieceMap } from "../piece_map.ts";
 import type { Look, Peer, WebSeed } from "../model.ts";
 import { Files, isPlayable } from "./files.ts";
+import { restOf } from "./kept.ts";
 import { SharingFields } from "./sharing.ts";
 
 /** The text of an empty cell. */
@@ -57,6 +58,7 @@ export class Watch {
   /** Begins with a file; plays it at once if `now`. */
   async start(title: Title, file: number, look: Look, now: boolean): Promise<void> {
     this.#title = title;
+    this.#choice = null;
     this.#file = file;
     const plays = isPlayable(look.files[file]?.path ?? "");
     show(byId("stage"), plays);
@@ -291,14 +293,20 @@ export class Watch {
     ]);
   }
 
+  /** The visitor's choice to keep all of it, or not, until a look shows it. */
+  #choice: boolean | null = null;
+
   /** The choice to keep all of it, with what the rest costs. */
   #kept(look: Look): void {
     const missing = look.selectedLength - look.selectedVerified;
     show(byId("keep-choice"), missing > 0);
-    this.#keep.checked = !look.onDemand;
+    // A look that began before the choice does not know of it.
+    if (this.#choice === !look.onDemand) this.#choice = null;
+    this.#keep.checked = this.#choice ?? !look.onDemand;
+    const { payment } = this.#host.config;
     setText(
       byId("keep-cost"),
-      missing > 0 ? `${this.#parts(look)} ${this.#rest(look, missing)}` : "All of it is here.",
+      missing > 0 ? `${this.#parts(look)} ${restOf(look, payment?.token ?? null)}` : "All of it is here.",
     );
   }
 
@@ -308,23 +316,14 @@ export class Watch {
     return look.onDemand ? `Only what you watch is fetched${paid}.` : `All of it is fetched${paid}.`;
   }
 
-  #rest(look: Look, missing: number): string {
-    const { payment } = this.#host.config;
-    const prices = look.peers.flatMap(({ buying }) => (buying.pricePerGB ? [buying.pricePerGB] : []));
-    if (!payment || look.maxPerGB === 0n) return `The rest is ${bytes(missing)}, for nothing.`;
-    const most = `at most ${units(look.maxCost, payment.token)}`;
-    if (prices.length === 0) return `The rest is ${bytes(missing)}: ${most}.`;
-    const low = prices.reduce((low, price) => (price < low ? price : low));
-    const lowest = fine(costFine(missing, low), payment.token);
-    return `The rest is ${bytes(missing)}: ${lowest} at the lowest price, ${most}.`;
-  }
-
   async #keepIt(): Promise<void> {
     const whole = this.#keep.checked;
+    this.#choice = whole;
     try {
       await this.#title?.keep(whole);
       announce(whole ? "All of it is fetched" : "Only what you watch is fetched");
     } catch (error) {
+      this.#choice = null;
       this.#keep.checked = !whole;
       this.#host.problem("That could not be changed.", reason(error));
     }

@@ -30,8 +30,14 @@ enum Choice {
 }
 
 impl Payer {
-    /// Commits the next range of a connection if one is wanted and allowed.
+    /// Commits the next range of a connection if one is wanted and allowed. Ranges that it leaves alone are compared
+    /// with the payee, once.
     pub(super) fn pump(&mut self, conn: ConnectionId) {
+        self.commit_next(conn);
+        self.greet(conn);
+    }
+
+    fn commit_next(&mut self, conn: ConnectionId) {
         let (choice, terms) = match self.choose(conn) {
             Ok(Some(found)) => found,
             Ok(None) => return,

@@ -290,6 +290,8 @@ MESSAGES = {
     "SEEN": (7, [("payee", 20), *VOUCHER_WIRE]),
     "STATE": (8, [("payee", 20), *VOUCHER_WIRE, ("k", 2), ("w", 32)]),
     "BYE": (9, [("reason", 1)]),
+    "HELD": (10, [("payee", 20), *VOUCHER_WIRE, ("k", 2), ("w", 32)]),
+    "RECONCILE": (11, VOUCHER_WIRE),
 }
 AS_TEXT = {"unit", "min_range", "base"}
 
@@ -335,6 +337,12 @@ def signed(payee, first, count, base, unit, steps, tip, **changes):
     r, vs = sign(SESSION_KEY, digest)
     assert recover(digest, r, vs) == SESSION
     return v, chain, digest, r, vs
+
+
+def sum_of(voucher, base):
+    """A voucher without steps for the range of another one, as RECONCILE has it, with its signature."""
+    v, _, _, r, vs = signed(PAYEE, voucher["first"], voucher["count"], base, voucher["unit"], 0, b"\x5b" * 32)
+    return v, r, vs
 
 
 def wire(v, r, vs):
@@ -441,6 +449,8 @@ def messages():
         message("ACK", first=7, tag=tag, k=4, owed_blocks=3, credit_blocks=16),
         message("SEEN", payee=PAYEE, **body),
         message("STATE", payee=PAYEE, **body, k=4, w=chain[4]),
+        message("HELD", payee=PAYEE, **body, k=4, w=chain[4]),
+        message("RECONCILE", **wire(*sum_of(v, UNIT * 7))),
     ]
     aux = {4: 201, 5: 7, 6: 7, 11: 5, 12: 16, 14: 900, 16: 2}
     for code in [*range(1, 17), 200]:
@@ -451,7 +461,7 @@ def messages():
         out.append(message("BYE", reason=reason))
     return {
         "messages": [shown for _, shown in out],
-        "ignored": [{"hex": "00", "why": "type 0 is not known"}, {"hex": "0a010203", "why": "type 10 is not known"}],
+        "ignored": [{"hex": "00", "why": "type 0 is not known"}, {"hex": "0c010203", "why": "type 12 is not known"}],
         "closes": [
             {"hex": "", "why": "there is no type byte"},
             {"hex": "09", "why": "BYE has 2 bytes"},
@@ -757,6 +767,25 @@ def exchanges():
         {"at": 5, "connection": 2, "begins": True, "seller": [shown("TERMS", **TERMS)]},
         says(6, commit(forgot), state, connection=2),
         says(7, commit(right), ack(right, 0), connection=2),
+    )
+    lost = shown("RECONCILE", **wire(*sum_of(old[0], UNIT * 18)))
+    total = sum_of(old[0], UNIT * 18)
+    exchange(
+        "a buyer that comes back names its sum: steps that never came are taken, and shown on the next connection",
+        says(1, commit(old), ack(old, 0)), blocks(2, 16), says(3, pay(old, 16)),
+        {"at": 4, "connection": 1, "ends": True},
+        {"at": 5, "connection": 2, "begins": True, "seller": [shown("TERMS", **TERMS)]},
+        says(6, lost, connection=2),
+        {"at": 7, "connection": 3, "begins": True, "seller": [shown("TERMS", **TERMS)]},
+        says(8, lost, shown("HELD", payee=PAYEE, **wire(*total), k=0, w=total[0]["root"]), connection=3),
+    )
+    exchange(
+        "a buyer that names less is shown what is held",
+        says(1, commit(old), ack(old, 0)), blocks(2, 16), says(3, pay(old, 16)),
+        {"at": 4, "connection": 1, "ends": True},
+        {"at": 5, "connection": 2, "begins": True, "seller": [shown("TERMS", **TERMS)]},
+        says(6, shown("RECONCILE", **wire(*sum_of(old[0], UNIT * 10))),
+             shown("HELD", payee=PAYEE, **body, k=16, w=old[1][16]), connection=2),
     )
     exchange(
         "a COMMIT that is repeated on its own connection is acknowledged again",

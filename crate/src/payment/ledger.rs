@@ -165,6 +165,18 @@ impl SellerLedger {
             *unpaid -= there;
             left -= there;
         }
+        self.look_at_walk();
+    }
+
+    /// `blocks` of connections that are gone were paid after all.
+    pub fn paid_late(&mut self, blocks: u32) {
+        let facts = &mut self.facts;
+        facts.paid_total = facts.paid_total.saturating_add(u64::from(blocks));
+        facts.lost = facts.lost.saturating_sub(u64::from(blocks));
+        self.look_at_walk();
+    }
+
+    fn look_at_walk(&mut self) {
         if self.facts.lost <= self.facts.paid_total / 32 {
             self.facts.walked = false;
         }

@@ -44,6 +44,10 @@ pub const MAX_CONNECTIONS: usize = 1024;
 /// at the chain.
 pub const NEW_RANGE_STEPS: u64 = 32;
 
+/// Ranges that both sides of a connection compare when they meet again: the newest of them, by first serial. As many as
+/// an account may have unredeemed at a payee of ours.
+pub const RECONCILED_RANGES: usize = 64;
+
 /// One effect of one machine. The machine counts it, and never uses a number again in a run. The payer's and the
 /// payee's numbers are apart from each other and from [`crate::types::EffectId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

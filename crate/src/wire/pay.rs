@@ -10,7 +10,7 @@ use crate::types::FineUnits;
 
 /// Version in TERMS and in the handshake's `pay` dictionary.
 pub const VERSION: u8 = 1;
-/// The longest message there is (STATE): a decoder never needs to read more.
+/// The longest message there is (STATE and HELD): a decoder never needs to read more.
 pub const MAX_LEN: usize = 267;
 
 /// The reason of a payee's refusal (REJECT's code).
@@ -217,7 +217,7 @@ pub struct Terms {
     pub luck: B256,
 }
 
-/// A signed voucher without its payee: 212 bytes, from `owner` to `vs`, as in COMMIT, SEEN, STATE.
+/// A signed voucher without its payee: 212 bytes, from `owner` to `vs`, as in COMMIT, SEEN, STATE, HELD, RECONCILE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VoucherBody {
     /// The wallet that deposited.
@@ -336,6 +336,22 @@ pub enum PayMessage {
         /// The sender's reason, seven bits on the wire.
         reason: ByeReason,
     },
+    /// 10: the payee's best voucher and link of a range that was paid earlier.
+    Held {
+        /// The payee.
+        payee: Address,
+        /// The best voucher it holds for the range.
+        voucher: VoucherBody,
+        /// Best step of it.
+        k: u16,
+        /// `w_k`.
+        w: B256,
+    },
+    /// 11: the payer's sum of a range that it pays nothing on now.
+    Reconcile {
+        /// A voucher without steps: its base is the sum.
+        voucher: VoucherBody,
+    },
 }
 
 /// The one of the two local machines that a received message is for.
@@ -380,6 +396,8 @@ impl PayMessage {
             7 => 233,
             8 => 267,
             9 => 2,
+            10 => 267,
+            11 => 213,
             _ => return None,
         })
     }
@@ -396,6 +414,8 @@ impl PayMessage {
             PayMessage::Seen { .. } => 7,
             PayMessage::State { .. } => 8,
             PayMessage::Bye { .. } => 9,
+            PayMessage::Held { .. } => 10,
+            PayMessage::Reconcile { .. } => 11,
         }
     }
 
@@ -406,8 +426,11 @@ impl PayMessage {
             | PayMessage::Ack { .. }
             | PayMessage::Reject { .. }
             | PayMessage::Need { .. }
-            | PayMessage::State { .. } => Recipient::Payer,
-            PayMessage::Commit { .. } | PayMessage::Pay { .. } => Recipient::Payee,
+            | PayMessage::State { .. }
+            | PayMessage::Held { .. } => Recipient::Payer,
+            PayMessage::Commit { .. } | PayMessage::Pay { .. } | PayMessage::Reconcile { .. } => {
+                Recipient::Payee
+            }
             PayMessage::Seen { .. } => Recipient::Both,
             PayMessage::Bye { selling: true, .. } => Recipient::Payer,
             PayMessage::Bye { selling: false, .. } => Recipient::Payee,
@@ -507,6 +530,12 @@ impl PayMessage {
                 voucher,
                 k,
                 w,
+            }
+            | PayMessage::Held {
+                payee,
+                voucher,
+                k,
+                w,
             } => {
                 out.extend_from_slice(payee.as_slice());
                 put_voucher(&mut out, voucher);
@@ -516,6 +545,7 @@ impl PayMessage {
             PayMessage::Bye { selling, reason } => {
                 out.push(reason.code() | if *selling { 0x80 } else { 0 });
             }
+            PayMessage::Reconcile { voucher } => put_voucher(&mut out, voucher),
         }
         debug_assert_eq!(Some(out.len()), PayMessage::len_of(kind));
         out
@@ -584,6 +614,15 @@ fn read_body(kind: u8, r: &mut Reader<'_>) -> Option<PayMessage> {
                 reason: ByeReason::from_code(reason & 0x7f),
             }
         }
+        10 => PayMessage::Held {
+            payee: r.address()?,
+            voucher: r.voucher()?,
+            k: r.u16()?,
+            w: r.word()?,
+        },
+        11 => PayMessage::Reconcile {
+            voucher: r.voucher()?,
+        },
         _ => return None,
     })
 }
@@ -769,7 +808,7 @@ mod tests {
     fn an_unknown_type_is_ignored_and_a_wrong_size_is_an_error() {
         assert_eq!(PayMessage::decode(&[]), Err(PayMessageError::Empty));
         assert_eq!(PayMessage::decode(&[0]), Ok(None));
-        assert_eq!(PayMessage::decode(&[10, 1, 2, 3]), Ok(None));
+        assert_eq!(PayMessage::decode(&[12, 1, 2, 3]), Ok(None));
         assert_eq!(
             PayMessage::decode(&[9]),
             Err(PayMessageError::WrongSize {
@@ -784,7 +823,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_decode_without_panic_and_what_decodes_is_canonical(
-            kind in 0u8..12,
+            kind in 0u8..14,
             body in proptest::collection::vec(any::<u8>(), 0..300),
             exact in any::<bool>(),
         ) {

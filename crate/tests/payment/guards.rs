@@ -407,6 +407,34 @@ fn a_credit_of_one_block_is_advanced_whole_or_nothing_more_would_ever_be_asked_f
     }
 }
 
+#[test]
+fn a_piece_longer_than_the_steps_of_two_ranges_is_advanced_and_goes_on() {
+    const STEPS: u32 = 5;
+    let unit = FineUnits(Q.fine().0 / u128::from(STEPS));
+    let title = TitleKind::V1 { piece_blocks: 64 };
+    let mut b = Buying::new();
+    b.payer.set_ceiling(ms(0), unit);
+    b.payer.connected(ms(0), A, info(1));
+    b.payer.want(ms(0), A, title, true, unit);
+    let one = b.say(ms(0), A, PayMessage::Terms(terms(unit))).commit();
+    b.ack(ms(10), A, &one, 0);
+    b.buy(ms(20), 0..1);
+    b.payer.tick(ms(2_000));
+    let two = b.run(ms(2_000)).commit();
+    b.ack(ms(2_010), A, &two, 0);
+    let steps = b.payer.may_request(A);
+    assert_eq!(
+        (two.first, steps),
+        (2, 2 * STEPS - 1 + u32::from(two.count - 1) * STEPS)
+    );
+    assert!(steps < 64);
+    for n in 0..steps {
+        b.receive(A, block(100 + n));
+    }
+    assert_eq!(b.payer.may_request(A), 0);
+    assert_eq!(b.payer.needs_advance(A), Some(steps / 2));
+}
+
 /// The store without the account's own record.
 fn lose_account(b: &mut Buying) {
     let before = b.store.len();

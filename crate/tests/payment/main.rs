@@ -33,6 +33,7 @@ mod payee_store;
 mod payer;
 mod places;
 mod promises;
+mod reconcile;
 mod redemptions;
 mod shop;
 mod specification;

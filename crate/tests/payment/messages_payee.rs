@@ -26,7 +26,10 @@ fn observe(scene: &mut Scene, kind: Kind) -> (String, u128) {
                 PayMessage::Seen { .. } => "SEEN".to_owned(),
                 PayMessage::State { .. } => "STATE".to_owned(),
                 PayMessage::Bye { .. } => "BYE".to_owned(),
-                other @ (PayMessage::Commit { .. } | PayMessage::Pay { .. }) => {
+                PayMessage::Held { .. } => "HELD".to_owned(),
+                other @ (PayMessage::Commit { .. }
+                | PayMessage::Pay { .. }
+                | PayMessage::Reconcile { .. }) => {
                     panic!("a payee does not say {other:?}")
                 }
             },
@@ -36,6 +39,7 @@ fn observe(scene: &mut Scene, kind: Kind) -> (String, u128) {
             PayAction::Choke { .. } => "chokes".to_owned(),
             PayAction::CloseConnection { .. } => "closes".to_owned(),
             PayAction::Event(PayEvent::Conflict { .. }) => "conflict".to_owned(),
+            PayAction::Event(PayEvent::WalkedAway { .. }) => "walks away".to_owned(),
             PayAction::Event(
                 PayEvent::Rejected { .. }
                 | PayEvent::Earned { .. }
@@ -66,6 +70,7 @@ fn table(kind: Kind, state: State) -> (&'static str, u128) {
         | Kind::Need
         | Kind::State
         | Kind::ByeSelling
+        | Kind::Held
         | Kind::PayWrongRange
         | Kind::SeenForeign => match state {
             NoConnection | OtherChain | NotSelling | Quoted | Reading | Storing | Attached
@@ -215,6 +220,16 @@ fn table(kind: Kind, state: State) -> (&'static str, u128) {
             | Exiting => ("", 0),
             Attached | FoldStoring | Closing | Ready => ("chokes", 0),
         },
+        // The range leaves the connection that had it.
+        Kind::Reconcile => match state {
+            NoConnection | OtherChain | NotSelling | Quoted | Reading | Storing | FoldStoring
+            | ShutDown => ("", 0),
+            Attached | Replayed | Ready => ("chokes, stores, stores", 0),
+            OverCredit => ("walks away, stores, stores", 0),
+            Suspended | BuyerLeft | Stopped => ("stores, stores", 0),
+            Exiting => ("stores", 0),
+            Closing | Claimed | Redeemed => ("HELD", 0),
+        },
     }
 }
 
@@ -248,7 +263,9 @@ fn verdict(kind: Kind) -> Option<Result<(), RejectCode>> {
         | Kind::PayWrongRange
         | Kind::SeenConflict
         | Kind::SeenForeign
-        | Kind::ByeBuying => None,
+        | Kind::ByeBuying
+        | Kind::Reconcile
+        | Kind::Held => None,
     }
 }
 
@@ -271,7 +288,7 @@ fn every_message_in_every_state_does_what_the_table_says() {
     let types: BTreeSet<u8> = (Kind::ALL.into_iter())
         .map(|kind| type_of(&message(kind, &attached)))
         .collect();
-    assert_eq!(types, (1..=9).collect(), "each message has its rows");
+    assert_eq!(types, (1..=11).collect(), "each message has its rows");
 }
 
 #[test]

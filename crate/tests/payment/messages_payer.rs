@@ -117,6 +117,12 @@ enum Kind {
     ByeSelling,
     /// The remote stops buying: speaks to a payee.
     ByeBuying,
+    /// The payee shows a voucher of ours, with a link, that no record knows.
+    Held,
+    /// The same with somebody else's signature.
+    HeldForged,
+    /// Speaks to a payee.
+    Reconcile,
 }
 
 /// Every code there is, and one that is not.
@@ -181,6 +187,9 @@ fn kinds() -> Vec<Kind> {
         Kind::StateBadLink,
         Kind::ByeSelling,
         Kind::ByeBuying,
+        Kind::Held,
+        Kind::HeldForged,
+        Kind::Reconcile,
     ];
     kinds.extend(codes().into_iter().map(Kind::Reject));
     kinds.extend(reasons().into_iter().map(Kind::Need));
@@ -401,6 +410,15 @@ fn message(kind: Kind, last: &VoucherBody) -> PayMessage {
             k: 0,
             w: last.root,
         },
+        Kind::Held => held(&unknown, &chain, 30),
+        Kind::HeldForged => {
+            let mut forged = held(&unknown, &chain, 30);
+            if let PayMessage::Held { voucher, .. } = &mut forged {
+                voucher.base = FineUnits(1 << 30);
+            }
+            forged
+        }
+        Kind::Reconcile => sum(&unknown, UNIT),
         Kind::StateForged => {
             let mut forged = state(&unknown, &chain, 30);
             if let PayMessage::State { voucher, .. } = &mut forged {
@@ -436,12 +454,14 @@ fn observe(scene: &mut Scene, kind: Kind) -> (String, u128) {
                 PayMessage::Pay { .. } => "pays".to_owned(),
                 PayMessage::Commit { .. } => "commits".to_owned(),
                 PayMessage::Bye { .. } => "says bye".to_owned(),
+                PayMessage::Reconcile { .. } => "names a sum".to_owned(),
                 other @ (PayMessage::Terms(_)
                 | PayMessage::Ack { .. }
                 | PayMessage::Reject { .. }
                 | PayMessage::Need { .. }
                 | PayMessage::Seen { .. }
-                | PayMessage::State { .. }) => panic!("a payer does not say {other:?}"),
+                | PayMessage::State { .. }
+                | PayMessage::Held { .. }) => panic!("a payer does not say {other:?}"),
             },
             PayAction::PutRecord { key, .. } if key.ends_with("/account") => {
                 "stores next".to_owned()
@@ -493,6 +513,8 @@ fn table(kind: Kind, state: State) -> (&'static str, u128) {
         | Kind::Pay
         | Kind::AckUnknown
         | Kind::SeenForeign
+        | Kind::HeldForged
+        | Kind::Reconcile
         | Kind::ByeBuying => match state {
             NoConnection | OtherChain | AwaitingTerms | Quoted | TooDear | Storing | Signing
             | Committed | Pending | Attached | Owing | FoldStoring | FoldSigning | Folded
@@ -535,6 +557,14 @@ fn table(kind: Kind, state: State) -> (&'static str, u128) {
             | FoldStoring | FoldSigning | Folded | SecondCommitted | Stopped | Refused
             | Exiting => ("holds, stores next", 0),
             // What was not promised yet never is.
+            Storing | Signing => ("holds, stores next, -> Quoted(None)", 0),
+        },
+        Kind::Held => match state {
+            NoConnection | OtherChain | AwaitingTerms => ("", 0),
+            Quoted | TooDear | Committed | Pending | Attached | Owing | FoldStoring
+            | FoldSigning | Folded | SecondCommitted | Stopped | Refused | Exiting => {
+                ("holds, stores next", 0)
+            }
             Storing | Signing => ("holds, stores next, -> Quoted(None)", 0),
         },
         Kind::StateAhead => match state {
@@ -684,7 +714,7 @@ fn every_message_in_every_state_does_what_the_table_says() {
     let types: BTreeSet<u8> = (kinds().into_iter())
         .map(|kind| type_of(&message(kind, &last)))
         .collect();
-    assert_eq!(types, (1..=9).collect(), "each message has its rows");
+    assert_eq!(types, (1..=11).collect(), "each message has its rows");
 }
 
 /// Whatever came, afterwards nobody was paid for nothing, what ended stays ended, and with a remote that says no

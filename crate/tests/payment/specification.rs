@@ -343,9 +343,16 @@ fn fields(message: &PayMessage) -> Value {
             voucher,
             k,
             w,
+        }
+        | PayMessage::Held {
+            payee,
+            voucher,
+            k,
+            w,
         } => {
+            let kind = if bytes[0] == 8 { "STATE" } else { "HELD" };
             let mut all = with_voucher(
-                json!({ "type": "STATE", "payee": shown(payee.as_slice()) }),
+                json!({ "type": kind, "payee": shown(payee.as_slice()) }),
                 voucher,
             );
             all["k"] = json!(k);
@@ -353,6 +360,7 @@ fn fields(message: &PayMessage) -> Value {
             all
         }
         PayMessage::Bye { .. } => json!({ "type": "BYE", "reason": bytes[1] }),
+        PayMessage::Reconcile { voucher } => with_voucher(json!({ "type": "RECONCILE" }), voucher),
     };
     all["hex"] = shown_raw(&bytes);
     all

@@ -64,6 +64,8 @@ const TYPES = {
   7: ["SEEN", [hex("payee", 20), ...VOUCHER_BODY]],
   8: ["STATE", [hex("payee", 20), ...VOUCHER_BODY, number("k", 2), hex("w", 32)]],
   9: ["BYE", [number("reason", 1)]],
+  10: ["HELD", [hex("payee", 20), ...VOUCHER_BODY, number("k", 2), hex("w", 32)]],
+  11: ["RECONCILE", VOUCHER_BODY],
 };
 
 /** The size of a message of these fields, its type byte included. */

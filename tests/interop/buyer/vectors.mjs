@@ -214,6 +214,11 @@ function aBuyersMessage(message, { chainId, vault, payee, session, vouchers, ste
     assert.equal(signer === session, refusal.code !== 3, `${name}: the signer`);
     vouchers.set(`${message.first} ${tagOf(message)}`, { ...message, payee });
   }
+  if (message.type === "RECONCILE") {
+    assert.equal(recover(voucherDigest({ chainId, vault }, { ...message, payee }), message), session, name);
+    assert.equal(message.steps, 0, `${name}: a sum has no chain`);
+    vouchers.set(`${message.first} ${tagOf(message)}`, { ...message, payee });
+  }
   if (message.type === "PAY") {
     const voucher = vouchers.get(`${message.first} ${message.tag}`);
     if (voucher) assert.equal(walk(message.w, message.k) === voucher.root, refusal.code !== 11, `${name}: the link`);
@@ -221,9 +226,9 @@ function aBuyersMessage(message, { chainId, vault, payee, session, vouchers, ste
 }
 
 function aSellersAnswer(message, { chainId, vault, session, vouchers }) {
-  if (message.type === "SEEN" || message.type === "STATE")
+  if (["SEEN", "STATE", "HELD"].includes(message.type))
     assert.equal(recover(voucherDigest({ chainId, vault }, message), message), session);
-  if (message.type !== "STATE") return;
+  if (message.type !== "STATE" && message.type !== "HELD") return;
   assert.equal(walk(message.w, message.k), message.root);
   assert.equal(vouchers.get(`${message.first} ${tagOf(message)}`).steps, message.steps);
 }

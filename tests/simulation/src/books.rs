@@ -121,7 +121,20 @@ impl Books {
                     revealed.0 / unit
                 );
             }
-            PayMessage::Terms(_)
+            PayMessage::Reconcile { voucher: v } => {
+                let of_range = (payer, v.first, [0; 4])..=(payer, v.first, [0xff; 4]);
+                let sums = self.vouchers.range(of_range);
+                let revealed = sums
+                    .map(|(_, sent)| sent.base + sent.unit * u128::from(sent.k))
+                    .max();
+                assert!(
+                    v.steps == 0 && v.base.0 <= revealed.unwrap_or(0),
+                    "{payer:?} names {} of {revealed:?} that it revealed",
+                    v.base.0
+                );
+            }
+            PayMessage::Held { .. }
+            | PayMessage::Terms(_)
             | PayMessage::Ack { .. }
             | PayMessage::Reject { .. }
             | PayMessage::Need { .. }

@@ -155,6 +155,10 @@ impl Remote {
                 }
                 promises.pay(first, tag, k, w);
             }
+            PayMessage::Reconcile { voucher } => {
+                let payees = self.quotes.values().flatten().map(|(payee, _)| *payee);
+                promises.reconcile(voucher, payees);
+            }
             _ => {}
         }
     }
@@ -391,10 +395,20 @@ impl Remote {
                 },
             },
             9 => {
-                let (voucher, _) = self.voucher(choices);
-                PayMessage::Seen {
-                    payee: voucher.payee,
-                    voucher: voucher.to_body(&sign(8 + choices.byte() % 2, voucher.digest(&VAULT))),
+                let (mut voucher, _) = self.voucher(choices);
+                let how = choices.byte();
+                let signed = |v: &Voucher| v.to_body(&sign(8 + how % 2, v.digest(&VAULT)));
+                if how & 2 == 0 {
+                    return PayMessage::Seen {
+                        payee: voucher.payee,
+                        voucher: signed(&voucher),
+                    };
+                }
+                // A sum, as of a buyer that comes back.
+                voucher.steps = u16::from(how & 4);
+                voucher.base.0 += voucher.unit.0.saturating_mul(u128::from(how >> 3));
+                PayMessage::Reconcile {
+                    voucher: signed(&voucher),
                 }
             }
             10..=12 => {

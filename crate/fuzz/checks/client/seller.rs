@@ -86,6 +86,25 @@ impl Promises {
         self.reveal(body.first, body.base);
     }
 
+    /// The client named a sum to one of these: no more than it revealed, and to nobody but the range's payee.
+    pub fn reconcile(&mut self, body: VoucherBody, mut payees: impl Iterator<Item = Address>) {
+        let signed_for = |payee: &Address| {
+            let (voucher, signature) = Voucher::from_body(&body, *payee);
+            signature == sign(CLIENT_KEY, voucher.digest(&VAULT))
+        };
+        let Some(payee) = payees.find(signed_for) else {
+            panic!("signed for somebody that did not quote");
+        };
+        let first = u64::from(body.first);
+        for serial in first..first + u64::from(body.count) {
+            let before = self.serials.insert(serial, payee);
+            assert!(before.is_none_or(|b| b == payee), "serial {serial} twice");
+        }
+        let ever = self.ever.entry(body.first).or_default();
+        assert!(body.base <= *ever, "{:?} above {ever:?}", body.base);
+        assert_eq!(body.steps, 0, "a sum has no steps");
+    }
+
     /// The client sent PAY.
     pub fn pay(&mut self, first: u32, tag: [u8; 4], k: u16, w: B256) {
         let mut newest_first = self.held.iter_mut().rev();
@@ -152,11 +171,21 @@ impl Promises {
             0..=2 => {
                 // A step that was revealed: the first, the last, or one between.
                 let back = u16::from(choices.byte()).min(held.k);
-                PayMessage::State {
-                    payee: held.payee,
-                    voucher: held.body,
-                    k: held.k - back,
-                    w: walk(held.w, back),
+                let (payee, voucher) = (held.payee, held.body);
+                let (k, w) = (held.k - back, walk(held.w, back));
+                match choices.flag() {
+                    true => PayMessage::Held {
+                        payee,
+                        voucher,
+                        k,
+                        w,
+                    },
+                    false => PayMessage::State {
+                        payee,
+                        voucher,
+                        k,
+                        w,
+                    },
                 }
             }
             3 => PayMessage::Seen {

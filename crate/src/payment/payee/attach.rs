@@ -27,15 +27,7 @@ impl Payee {
         let now = self.now;
         let holder = self.range(id).and_then(|r| r.conn);
         if let Some(other) = holder.filter(|other| *other != conn) {
-            self.detach(other, id.first);
-            // A reloaded page is back before its old connection is known to be dead. A full range that is still
-            // attached there buys nothing more.
-            if !self.buys(other) {
-                self.leave_full_ranges(other);
-                let paid = self.conns.get(&other).map_or(0, |c| c.paid);
-                self.count_lost(id.account, other, paid);
-                self.store_facts(id.account);
-            }
+            self.take_from(other, id);
         }
         let Some(account) = self.accounts.get_mut(&id.account) else {
             return;
@@ -68,8 +60,10 @@ impl Payee {
             }
         });
         c.attached.push(id.first);
+        let title = c.info.torrent;
         if let Some(range) = account.ranges.get_mut(&id.first) {
             range.conn = Some(conn);
+            range.title = Some(title);
             range.suspended = false;
             range.paid_since_commit = 0;
         }
@@ -86,6 +80,18 @@ impl Payee {
         // An account at its limit waits; its range is good as soon as another is redeemed.
         if self.within_limit(conn) {
             self.unchoke(conn);
+        }
+    }
+
+    /// A range leaves a connection whose buyer uses it elsewhere, or not at all. A reloaded page is back before its old
+    /// connection is known to be dead. A full range that is still attached there buys nothing more.
+    pub(super) fn take_from(&mut self, conn: ConnectionId, id: RangeId) {
+        self.detach(conn, id.first);
+        if !self.buys(conn) {
+            self.leave_full_ranges(conn);
+            let paid = self.conns.get(&conn).map_or(0, |c| c.paid);
+            self.count_lost(id.account, conn, paid);
+            self.store_facts(id.account);
         }
     }
 

@@ -175,6 +175,7 @@ fn is_unclaimed(range: &PayeeRange) -> bool {
 
 impl PayeeRange {
     fn is_ready(&self, now: Timestamp) -> bool {
-        matches!(self.life, Life::Ready { at } if at <= now)
+        // A higher sum of it may be on its way to the disk.
+        self.next.is_none() && matches!(self.life, Life::Ready { at } if at <= now)
     }
 }

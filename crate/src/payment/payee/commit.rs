@@ -33,6 +33,13 @@ pub(super) struct Pending {
     state: ChainState,
 }
 
+impl Pending {
+    /// The range that it is to open, to resume or to attach.
+    pub(super) fn id(&self) -> RangeId {
+        self.id
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A range not stored yet.
@@ -590,6 +597,7 @@ impl Payee {
         let before = account.ranges.remove(&id.first);
         if let Some(before) = &before {
             range.conn = before.conn;
+            range.title = before.title;
             range.followed = before.followed_by(&best);
         }
         account.ranges.insert(id.first, range);

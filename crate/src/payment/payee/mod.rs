@@ -32,6 +32,7 @@ mod credit;
 mod exposure;
 mod looks;
 mod reads;
+mod reconcile;
 mod redeem;
 mod state;
 
@@ -264,6 +265,8 @@ impl Payee {
                 ended_told: 0,
                 bad_preimages: 0,
                 evidence_checks: 0,
+                sum_checks: MAX_EVIDENCE_CHECKS,
+                reconciles: false,
                 bye: false,
                 stopped: false,
             },
@@ -495,6 +498,7 @@ impl Payee {
             PayMessage::Commit { quote_id, voucher } => self.commit(conn, quote_id, &voucher),
             PayMessage::Pay { first, tag, k, w } => self.pay(conn, first, tag, k, w),
             PayMessage::Seen { payee, voucher } => self.seen(conn, payee, &voucher),
+            PayMessage::Reconcile { voucher } => self.reconcile(conn, &voucher),
             PayMessage::Bye { selling: false, .. } => {
                 if let Some(c) = self.conns.get_mut(&conn) {
                     c.bye = true;
@@ -681,15 +685,14 @@ impl Payee {
     }
 
     fn put(&mut self, key: Key, value: Option<Bytes>, work: PayeeTask) -> PayEffect {
-        let conn = match (&work, key) {
-            (PayeeTask::NewRange { conn }, _) => Some(*conn),
+        let title = match (&work, key) {
+            (PayeeTask::NewRange { conn }, _) => self.conns.get(conn).map(|c| c.info.torrent),
             (_, Key::PayeeRange(account, first)) => {
                 let range = self.range(RangeId { account, first });
-                range.and_then(|range| range.conn)
+                range.and_then(|range| range.title)
             }
             _ => None,
         };
-        let title = conn.and_then(|conn| Some(self.conns.get(&conn)?.info.torrent));
         let key = key.text(&self.config.vault);
         (self.out).put(key, value, Durability::PowerLoss, title, work)
     }
@@ -758,6 +761,7 @@ impl Payee {
                 PayeeTask::Fold { id }
                 | PayeeTask::Links { id, .. }
                 | PayeeTask::Close { id, .. }
+                | PayeeTask::Reconcile { id, .. }
                 | PayeeTask::Claim { id },
             ) => self.conns_of(id.account),
             Some(PayeeTask::Read { account, .. }) => self.conns_of(*account),
@@ -777,6 +781,7 @@ impl Payee {
             PayeeTask::NewRange { conn } => self.new_range_stored(conn, effect, ok),
             PayeeTask::Fold { id } => self.fold_stored(id, ok),
             PayeeTask::Close { id, k } => self.close_stored(id, k, ok),
+            PayeeTask::Reconcile { id, late } => self.reconciled(id, late, ok),
             PayeeTask::Claim { id } => {
                 if self.preparing.noted(id) {
                     self.closed_ready();

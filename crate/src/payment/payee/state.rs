@@ -13,7 +13,7 @@ use crate::payment::voucher::{self, Signature, Voucher};
 use crate::payment::{ChainState, PeerPayInfo};
 use crate::sorted::Map;
 use crate::time::Timestamp;
-use crate::types::{ConnectionId, FineUnits, TokenUnits};
+use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 
 /// The purpose of an effect.
 #[derive(Debug)]
@@ -37,6 +37,11 @@ pub(super) enum PayeeTask {
         id: RangeId,
         k: u16,
     },
+    /// A payer's sum of a range, above the best link.
+    Reconcile {
+        id: RangeId,
+        late: Late,
+    },
     /// The record that a claim may have left.
     Claim {
         id: RangeId,
@@ -50,6 +55,14 @@ pub(super) enum PayeeTask {
         account: B256,
         word: u64,
     },
+}
+
+/// Steps that a payer's sum adds to a range, and the connection that had the range until then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Late {
+    pub(super) tag: [u8; 4],
+    pub(super) steps: u32,
+    pub(super) holder: Option<ConnectionId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +104,10 @@ pub(super) struct Conn {
     pub(super) ended_told: usize,
     pub(super) bad_preimages: u8,
     pub(super) evidence_checks: u8,
+    /// Sums (RECONCILE) whose signatures are still checked.
+    pub(super) sum_checks: u8,
+    /// A known account named a sum: its ranges were shown.
+    pub(super) reconciles: bool,
     /// The remote said that it stops buying.
     pub(super) bye: bool,
     /// This side said that it stops selling.
@@ -192,6 +209,8 @@ pub(super) struct PayeeRange {
     pub(super) storing: bool,
     pub(super) life: Life,
     pub(super) conn: Option<ConnectionId>,
+    /// The title that was sold on it last, in this run.
+    pub(super) title: Option<InfoHash>,
     pub(super) idle_since: Timestamp,
     /// Steps since the last COMMIT of it.
     pub(super) paid_since_commit: u64,
@@ -227,6 +246,7 @@ impl PayeeRange {
             storing: false,
             life,
             conn: None,
+            title: None,
             idle_since: now,
             paid_since_commit: 0,
             suspended: false,

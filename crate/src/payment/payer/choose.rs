@@ -30,8 +30,14 @@ enum Choice {
 }
 
 impl Payer {
-    /// Commits the next range of a connection if one is wanted and allowed.
+    /// Commits the next range of a connection if one is wanted and allowed. Ranges that it leaves alone are compared
+    /// with the payee, once.
     pub(super) fn pump(&mut self, conn: ConnectionId) {
+        self.commit_next(conn);
+        self.greet(conn);
+    }
+
+    fn commit_next(&mut self, conn: ConnectionId) {
         let (choice, terms) = match self.choose(conn) {
             Ok(Some(found)) => found,
             Ok(None) => return,
@@ -103,8 +109,7 @@ impl Payer {
     /// Whether one range more would be of use on this connection.
     fn has_use(&self, conn: ConnectionId, c: &Conn, terms: &Terms) -> Result<bool, Refusal> {
         let opening = |first: &u32| self.range(*first).is_some_and(PayerRange::is_opening);
-        let live = c.ranges.iter().filter(|first| self.usable_now(**first) > 0);
-        let live = live.count();
+        let live = self.live_on(c);
         if c.ranges.iter().any(opening) || live >= MAX_LIVE_RANGES {
             return Ok(false);
         }
@@ -116,6 +121,12 @@ impl Payer {
         let enough = u64::from(c.credit) + NEXT_RANGE_MARGIN;
         let served = c.acked && !c.next_range_asked && usable >= enough;
         Ok(live == 0 || !served && u128::from(usable) < affordable)
+    }
+
+    /// The number of this connection's ranges that have a step left.
+    pub(super) fn live_on(&self, c: &Conn) -> usize {
+        let live = |first: &&u32| self.usable_now(**first) > 0;
+        c.ranges.iter().filter(live).count()
     }
 
     /// The quote of this connection, if it may be promised for now. `None`: it is not wanted, or it is too old.

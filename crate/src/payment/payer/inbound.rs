@@ -47,6 +47,12 @@ impl Payer {
                 k,
                 w,
             } => self.state(conn, payee, &voucher, k, w),
+            PayMessage::Held {
+                payee,
+                voucher,
+                k,
+                w,
+            } => self.held(conn, payee, &voucher, k, w),
             PayMessage::Seen { payee, voucher } => self.seen(conn, payee, &voucher),
             PayMessage::Bye { selling: true, .. } => {
                 self.settle(conn);
@@ -54,7 +60,8 @@ impl Payer {
             }
             PayMessage::Bye { selling: false, .. }
             | PayMessage::Commit { .. }
-            | PayMessage::Pay { .. } => {}
+            | PayMessage::Pay { .. }
+            | PayMessage::Reconcile { .. } => {}
         }
     }
 
@@ -359,6 +366,11 @@ impl Payer {
             return None;
         }
         c.evidence_checks += 1;
+        self.signed_here(payee, body)
+    }
+
+    /// The voucher, if our own session key signed it for this payee. It costs a signature check.
+    pub(super) fn signed_here(&self, payee: Address, body: &VoucherBody) -> Option<Voucher> {
         let info = self.account.as_ref()?.info;
         let (voucher, signature) = Voucher::from_body(body, payee);
         let own = voucher.owner == info.owner

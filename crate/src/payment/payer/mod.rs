@@ -32,6 +32,7 @@ mod pay;
 mod place;
 mod range;
 mod ranges;
+mod reconcile;
 mod seller;
 
 use std::collections::VecDeque;
@@ -227,6 +228,10 @@ struct Conn {
     /// Delivered a verified block.
     delivered: bool,
     said_bye: bool,
+    /// Ranges of earlier connections were looked for, and the newest was named if there was any.
+    greeted: bool,
+    /// Ranges that were compared with the payee; no more than [`super::RECONCILED_RANGES`].
+    compared: usize,
 }
 
 /// A connection that is gone.
@@ -372,6 +377,8 @@ impl Payer {
                 evidence_checks: 0,
                 delivered: false,
                 said_bye: false,
+                greeted: false,
+                compared: 0,
             },
         );
     }
@@ -380,8 +387,9 @@ impl Payer {
     /// the next attach to the same payee.
     pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {
         self.turn(now);
-        for first in self.ranges_of(conn) {
-            self.detach_range(first);
+        let left = self.ranges_of(conn);
+        for first in &left {
+            self.detach_range(*first);
         }
         let Some(gone) = self.conns.remove(&conn) else {
             return;
@@ -413,6 +421,9 @@ impl Payer {
             }
         }
         self.pump_all();
+        for first in left {
+            self.name_elsewhere(first);
+        }
     }
 
     /// Whether blocks are wanted from this connection, and what kind of title it is (once the metadata is complete: no

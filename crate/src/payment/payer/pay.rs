@@ -3,7 +3,7 @@
 //! Invariant: `settle` is the only place where a link leaves for new blocks, and it never reveals
 //! more steps than blocks are due, nor more than the budget allows.
 
-use super::{Conn, PAY_DELAY, Payer};
+use super::{Conn, MAX_LIVE_RANGES, PAY_DELAY, Payer};
 use crate::payment::ledger::BuyerLedger;
 use crate::payment::{BanReason, EndReason, PayAction, PayEvent, TitleKind};
 use crate::time::Timestamp;
@@ -224,21 +224,28 @@ impl Payer {
     }
 
     /// v1: the number of received blocks of the oldest incomplete piece that should be advanced now, so that
-    /// `ceil(credit/2)` stay unpaid; `None` while credit is left or nothing may be advanced. Make them durable in
-    /// scratch, then pass them to [`Payer::payable`] as `Advance`.
+    /// `ceil(credit/2)` stay unpaid; `None` while credit and steps are left or nothing may be advanced. Make them
+    /// durable in scratch, then pass them to [`Payer::payable`] as `Advance`.
     pub fn needs_advance(&self, conn: ConnectionId) -> Option<u32> {
         let c = self.conns.get(&conn)?;
         let v1 = matches!(c.title, TitleKind::V1 { .. });
         if !v1 || !c.acked || c.ended.is_some() || c.credit == 0 {
             return None;
         }
-        if self.outstanding(conn) < u64::from(c.credit) {
+        // The last steps of two ranges may be fewer than the blocks of a piece, and a third range comes only when one
+        // of the two is used up.
+        let here = u64::from(c.ledger.outstanding()) + u64::from(self.phantom(conn));
+        let (steps, credit) = (self.usable_on(conn, false), u64::from(c.credit));
+        let is_last = here >= steps
+            && steps == self.usable_on(conn, true)
+            && self.live_on(c) >= MAX_LIVE_RANGES;
+        if self.outstanding(conn) < credit && !is_last {
             return None;
         }
         let unpaid = (c.ledger.received_unpaid()).saturating_add(self.phantom(conn));
         // All of it, where the credit is a single block: otherwise nothing more would ever be asked for.
-        let credit = u32::from(c.credit);
-        let keep = credit.div_ceil(2).min(credit - 1);
+        let most = if is_last { credit.min(steps) } else { credit } as u32;
+        let keep = most.div_ceil(2).min(most.saturating_sub(1));
         let wanted = unpaid.saturating_sub(keep).min(c.ledger.unverified());
         let blocks = wanted.min(self.advances_left(conn));
         (blocks > 0).then_some(blocks)

@@ -40,6 +40,11 @@ pub(super) enum PayerTask {
         account: B256,
         first: u32,
     },
+    /// The record of a sum that a RECONCILE is to name, then its signature.
+    Reconcile {
+        conn: ConnectionId,
+        voucher: Box<Voucher>,
+    },
     /// Whether ranges that were closed early have been consumed.
     Look {
         account: B256,

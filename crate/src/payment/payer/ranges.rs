@@ -167,7 +167,8 @@ impl Payer {
                 | PayerTask::Paid { first, .. }
                 | PayerTask::Sign { first, .. },
             ) => self.range(*first).and_then(|range| range.conn),
-            Some(PayerTask::Background | PayerTask::Staked) | None => None,
+            Some(PayerTask::Background | PayerTask::Staked | PayerTask::Reconcile { .. })
+            | None => None,
         };
         Concern::Connections(conn.map_or_else(Vec::new, |conn| self.sharers(conn)))
     }
@@ -193,6 +194,7 @@ impl Payer {
         };
         let selected = self.account_id();
         match work {
+            PayerTask::Reconcile { conn, voucher } if ok => self.sum_stored(conn, voucher),
             PayerTask::Reserve {
                 account,
                 first,
@@ -267,8 +269,12 @@ impl Payer {
         result: Result<Signature, NotSigned>,
     ) {
         self.turn(now);
-        let Some(PayerTask::Sign { account: id, first }) = self.out.ended(effect) else {
-            return;
+        let (id, first) = match self.out.ended(effect) {
+            Some(PayerTask::Sign { account, first }) => (account, first),
+            Some(PayerTask::Reconcile { conn, voucher }) => {
+                return self.sum_signed(conn, &voucher, result);
+            }
+            _ => return,
         };
         let (now, vault) = (self.now, self.config.vault);
         let Some(account) = self.account.as_mut().filter(|a| a.id == id) else {
@@ -564,6 +570,7 @@ impl Payer {
         if (range.unanswered_since()).is_some_and(|at| at + COMMIT_TIMEOUT <= now) {
             self.detach_range(first);
             self.end(conn, EndReason::NoAnswer);
+            self.name_elsewhere(first);
             return;
         }
         match &mut range.stage {

@@ -634,6 +634,29 @@ pub fn state(v: &Voucher, chain: &HashChain, k: u16) -> PayMessage {
     }
 }
 
+/// The payee's best voucher and link, as it shows them to a payer that comes back.
+pub fn held(v: &Voucher, chain: &HashChain, k: u16) -> PayMessage {
+    PayMessage::Held {
+        payee: v.payee,
+        voucher: body(v),
+        k,
+        w: chain.link(k).unwrap(),
+    }
+}
+
+/// The payer's sum of the range of this voucher.
+pub fn sum(v: &Voucher, base: FineUnits) -> PayMessage {
+    let voucher = Voucher {
+        base,
+        steps: 0,
+        root: keccak256(base.0.to_be_bytes()),
+        ..*v
+    };
+    PayMessage::Reconcile {
+        voucher: body(&voucher),
+    }
+}
+
 /// An ACK that says how much the payee counts as unpaid.
 pub fn acked(v: &VoucherBody, k: u16, owed_blocks: u32, credit_blocks: u16) -> PayMessage {
     let (first, tag) = (v.first, v.tag());
@@ -658,5 +681,7 @@ pub fn type_of(message: &PayMessage) -> u8 {
         PayMessage::Seen { .. } => 7,
         PayMessage::State { .. } => 8,
         PayMessage::Bye { .. } => 9,
+        PayMessage::Held { .. } => 10,
+        PayMessage::Reconcile { .. } => 11,
     }
 }

@@ -141,10 +141,14 @@ pub enum Kind {
     /// Somebody else's business.
     SeenForeign,
     ByeBuying,
+    /// A sum of range 7 that is a step above what was paid.
+    Reconcile,
+    /// Speaks to a payer.
+    Held,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 34] = [
+    pub const ALL: [Kind; 36] = [
         Kind::Terms,
         Kind::Ack,
         Kind::Reject,
@@ -179,6 +183,8 @@ impl Kind {
         Kind::SeenConflict,
         Kind::SeenForeign,
         Kind::ByeBuying,
+        Kind::Reconcile,
+        Kind::Held,
     ];
 }
 
@@ -452,6 +458,8 @@ pub fn message(kind: Kind, scene: &Scene) -> PayMessage {
             first,
         },
         Kind::State => state(&scene.v, &scene.chain, PAID),
+        Kind::Held => held(&scene.v, &scene.chain, PAID),
+        Kind::Reconcile => sum(best, best.owed_at(k + 1)),
         Kind::ByeSelling => PayMessage::Bye {
             selling: true,
             reason: ByeReason::Done,

@@ -87,6 +87,23 @@ impl World {
                 let seen = self.vouchers.entry(id).or_insert(known);
                 assert_eq!(seen.0, v, "a chain is never used twice");
             }
+            PayMessage::Reconcile { voucher: v } => {
+                let range = self.buyers[buyer]
+                    .store
+                    .get(&Key::PayerRange(account, v.first).text(&vault()))
+                    .and_then(|b| PayerRangeRecord::decode(b))
+                    .expect("a range record before a sum leaves");
+                assert!(range.paid >= v.base, "the sum is durable");
+                let of_range = (account, v.first, [0; 4])..=(account, v.first, [0xff; 4]);
+                let revealed = (self.vouchers.range(of_range))
+                    .map(|(_, (v, _, k, _))| v.base.0 + v.unit.0 * u128::from(*k))
+                    .max();
+                assert!(
+                    v.base.0 <= revealed.unwrap_or(0),
+                    "no more than was revealed"
+                );
+                assert_eq!(v.steps, 0);
+            }
             PayMessage::Pay { first, tag, k, w } => {
                 let seen = self
                     .vouchers

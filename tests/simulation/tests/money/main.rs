@@ -14,6 +14,7 @@ mod payers;
 mod payments;
 mod prices;
 mod receipts;
+mod reconcile;
 mod restart;
 mod restored_profile;
 mod scene;

@@ -147,12 +147,12 @@ async fn what_is_removed_stays_away_until_it_is_added_again() {
         // Taken out of the folder and put there again it is new.
         fs::remove_file(in_watch(1)).unwrap();
         let state = home.path().join("data/.piecework/serve/torrents.json");
-        while fs::read_to_string(&state)
-            .unwrap()
-            .contains(&films[1].info_hash)
-        {
+        let forgets = |_: usize| {
             daemon.until(|line| line["event"] == "stats");
-        }
+            let kept = fs::read_to_string(&state).unwrap();
+            !kept.contains(&films[1].info_hash)
+        };
+        assert!((0..60).any(forgets), "it is not forgotten");
         fs::write(in_watch(1), torrent_of(&films[1])).unwrap();
         daemon.until(|line| line["event"] == "added" && line["info_hash"] == films[1].info_hash);
         let path = films[0].dir.path().join("film.torrent");
@@ -188,6 +188,40 @@ async fn data_is_deleted_only_where_that_is_asked_for_and_only_what_was_made_her
         assert_eq!(daemon.program.exit_code(), Some(0));
         assert_eq!(fs::read(a.path()).unwrap(), a.bytes, "the user's own");
         assert!(!home.path().join("data/b.mp4").exists());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_complete_and_is_gone_is_fetched_again_only_when_it_is_added_again() {
+    with_tracker(|tracker| {
+        let film = film("a.mp4", 0, &tracker);
+        let home = tempfile::tempdir().unwrap();
+        let _other = film.seeded();
+        let mut daemon = Daemon::start(home.path(), &config(&tracker, ""));
+        let torrent = torrent_of(&film);
+        let body = Some(("application/x-bittorrent", &torrent[..]));
+        assert_eq!(daemon.request("POST", "/torrents", body).status, 201);
+        daemon.seeds(&[&film.info_hash]);
+        // That it is all here goes on record with a look at it.
+        daemon.until(|line| line["event"] == "stats");
+        daemon.until(|line| line["event"] == "stats");
+        // As if its disk were not mounted.
+        let got = home.path().join("data/a.mp4");
+        fs::rename(&got, home.path().join("elsewhere")).unwrap();
+        let mut daemon = daemon.restart();
+        daemon.says("incomplete", &[&film.info_hash]);
+        for _ in 0..3 {
+            let stats = daemon.until(|line| line["event"] == "stats");
+            assert_eq!(stats["torrents"][0]["downloaded"], 0, "{stats}");
+        }
+        assert!(!got.exists());
+
+        let path = format!("/torrents/{}", film.info_hash);
+        assert_eq!(daemon.request("DELETE", &path, None).status, 200);
+        assert_eq!(daemon.request("POST", "/torrents", body).status, 201);
+        daemon.seeds(&[&film.info_hash]);
+        assert_eq!(fs::read(&got).unwrap(), film.bytes);
     })
     .await;
 }

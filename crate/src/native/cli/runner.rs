@@ -11,7 +11,9 @@ use tokio::time::sleep;
 use super::output::{CliError, plain, say, say_json, sentence, tokens};
 use super::payout::{Batch, Pace, Payout, redeemed_line};
 use super::select::{Choice, selected};
-use super::standing::{in_the_way, incomplete, is_whole, shortfalls};
+use super::standing::{
+    BY_COMMANDS, BY_FLAGS, in_the_way, incomplete, is_gone, is_whole, shortfalls,
+};
 use super::torrent::Named;
 use super::web_seeds;
 use crate::client::{
@@ -75,6 +77,9 @@ pub(super) enum Wish {
     Serve,
     /// Fetch the rest, once.
     Fetch,
+    /// The same, unless none of its files is there: it was complete before, and who did not mount a disk does not want
+    /// everything fetched, and paid, again.
+    FetchAgain,
     /// Fetch the rest, and again every piece that is lost later.
     Repair,
 }
@@ -486,9 +491,18 @@ impl Runner {
         let torrent = &self.selected(torrent).await?;
         let survey = self.handle.survey(info_hash).await.map_err(stopped)?;
         let files = shortfalls(torrent, &survey);
+        if let Some(watched) = self.torrents.get_mut(&info_hash)
+            && watched.wish == Wish::FetchAgain
+        {
+            watched.wish = match is_gone(torrent, &survey) {
+                true => Wish::Serve,
+                false => Wish::Fetch,
+            };
+        }
         let wish = self.torrents.get(&info_hash).map(|watched| watched.wish);
         if wish == Some(Wish::Serve) {
-            let (value, text) = incomplete(torrent, &files);
+            let remedy = if self.goes_on { BY_COMMANDS } else { BY_FLAGS };
+            let (value, text) = incomplete(torrent, &files, remedy);
             self.note("incomplete", &value, || text);
             return Ok(());
         }
@@ -580,7 +594,7 @@ impl Runner {
         };
         watched.standing = Standing::Opening;
         (watched.complete, watched.announced) = (false, false);
-        if watched.wish == Wish::Fetch {
+        if matches!(watched.wish, Wish::Fetch | Wish::FetchAgain) {
             watched.wish = Wish::Serve;
         }
         let again = [

@@ -63,6 +63,9 @@ pub(super) struct Kept {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) max_price: Option<String>,
     pub(super) fetch: bool,
+    /// All of it was in that folder once.
+    #[serde(default)]
+    pub(super) complete: bool,
     /// It was removed, and what lists it still does.
     #[serde(default)]
     pub(super) removed: bool,
@@ -279,6 +282,7 @@ mod tests {
             instead_of: None,
             max_price: None,
             fetch: true,
+            complete: false,
             removed: false,
         }
     }

@@ -35,6 +35,7 @@ use super::output::{CliError, plain, say, sentence};
 use super::runner::{Runner, Wish, money_json, stopped};
 use super::seed::{self, LOOK_INTERVAL, stats_line};
 use super::serve_args::ServeArgs;
+use super::standing::is_whole;
 use super::torrent::Named;
 use super::{history, in_runtime};
 use crate::client::{Command, TorrentSnapshot};
@@ -171,7 +172,8 @@ impl Daemon {
             tokio::select! {
                 woken = self.runner.next() => self.runner.handle_woken(woken).await?,
                 _ = look.tick() => {
-                    self.runner.look().await?;
+                    let snapshot = self.runner.look().await?;
+                    self.note_complete(&snapshot)?;
                     // A buyer that owes as much as it may waits for it.
                     if redeems && self.runner.wants_redemption() {
                         self.runner.redeem_due().await?;
@@ -229,6 +231,7 @@ impl Daemon {
                 instead_of: price,
                 max_price: None,
                 fetch,
+                complete: false,
                 removed: false,
             };
             let mut named = named;
@@ -256,6 +259,17 @@ impl Daemon {
                 }
                 // A later start may fare better.
                 Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts on record which torrents are here as a whole.
+    fn note_complete(&mut self, snapshot: &Snapshot) -> Result<(), CliError> {
+        for torrent in snapshot.torrents.iter().filter(|torrent| is_whole(torrent)) {
+            let info_hash = torrent.info_hash;
+            if (self.memory.get(&info_hash)).is_some_and(|kept| !kept.complete) {
+                block_in_place(|| self.memory.update(info_hash, |kept| kept.complete = true))?;
             }
         }
         Ok(())
@@ -305,17 +319,21 @@ impl Daemon {
         self.check_price(price).await?;
         let plan = &self.plan;
         kept.data = block_in_place(|| folder(plan, &kept.data))?;
+        let before = self.memory.get(&info_hash);
         // Records of files elsewhere say nothing about these.
-        let moved = self
-            .memory
-            .get(&info_hash)
-            .is_none_or(|before| before.data != kept.data);
+        let moved = before.is_none_or(|before| before.data != kept.data);
         if let Some(text) = &kept.max_price {
             named.options.max_price = Some(self.plan.parse_price(text)?);
         }
         named.options.price = Some(price);
         let source = is_new.then(|| named.source.clone());
-        let wish = if kept.fetch { Wish::Fetch } else { Wish::Serve };
+        // What is added anew is fetched anew.
+        kept.complete = !is_new && before.is_some_and(|before| before.complete) && !moved;
+        let wish = match (kept.fetch, kept.complete) {
+            (false, _) => Wish::Serve,
+            (true, false) => Wish::Fetch,
+            (true, true) => Wish::FetchAgain,
+        };
         let handle = &self.runner.handle;
         let place = Some(kept.data.clone());
         handle.place(info_hash, place).await.map_err(stopped)?;
@@ -375,6 +393,7 @@ impl Daemon {
             instead_of: None,
             max_price: None,
             fetch: watch.fetch,
+            complete: false,
             removed: false,
         };
         let info_hash = named.info_hash;
@@ -522,6 +541,7 @@ impl Daemon {
             instead_of: None,
             max_price: wanted.max_price,
             fetch: wanted.fetch,
+            complete: false,
             removed: false,
         };
         self.take_up(named, kept, true).await?;

@@ -417,6 +417,9 @@ fn the_example_is_valid_and_a_broken_configuration_names_key_and_remedy() {
     ] {
         check(&format!("data = \"data\"\n{rest}\n")).assert_refused(2, &says);
     }
+    // Nobody answers at that RPC server, and nobody is asked.
+    let sells = format!("data = \"data\"\n{sell}price = \"0.5\"\n");
+    check(&sells).assert_code(0, "broken.toml is valid");
     check("data = \"file\"").assert_refused(2, &["data", "is not a folder"]);
     check("data = \"d\"\nstate = \"d\"").assert_refused(2, &["a folder each"]);
     check("data = ").assert_refused(2, &["line 1"]);
@@ -440,6 +443,21 @@ fn a_state_that_cannot_be_understood_is_left_alone() {
     let ended = run_to_end(home.path());
     ended.assert_refused(2, &["torrents.json", "move it away"]);
     assert_eq!(fs::read_to_string(own.join("torrents.json")).unwrap(), "{");
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_and_the_state_folder_is_free_again() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let text = config("ws://127.0.0.1:9", "");
+    fs::write(
+        home.path().join("serve.toml"),
+        text.replace("127.0.0.1:0", &address),
+    )
+    .unwrap();
+    run_to_end(home.path()).assert_refused(1, &[&address, "http.listen"]);
+    Daemon::start(home.path(), &text);
 }
 
 fn run_to_end(dir: &Path) -> Ended {

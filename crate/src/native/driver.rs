@@ -112,6 +112,7 @@ enum Request {
     Snapshot(oneshot::Sender<Snapshot>),
     Stored(oneshot::Sender<Vec<InfoHash>>),
     Survey(InfoHash, oneshot::Sender<Vec<SurveyedFile>>),
+    Place(InfoHash, Option<PathBuf>),
     Receipts(oneshot::Sender<Account>),
 }
 
@@ -127,6 +128,17 @@ impl Handle {
     pub async fn command(&self, command: Command) -> Result<(), Stopped> {
         self.requests
             .send(Request::Command(Box::new(command)))
+            .await
+            .map_err(|_| Stopped)
+    }
+
+    /// Names the folder for a torrent's files, for commands that come later; see [`Storage::place`].
+    ///
+    /// # Errors
+    /// The peer has stopped.
+    pub async fn place(&self, info_hash: InfoHash, folder: Option<PathBuf>) -> Result<(), Stopped> {
+        (self.requests)
+            .send(Request::Place(info_hash, folder))
             .await
             .map_err(|_| Stopped)
     }
@@ -344,6 +356,10 @@ impl Driver {
                     }
                     Some(Request::Receipts(answer)) => {
                         let _ = answer.send((self.client.receipts(), self.client.receipt_names()));
+                        continue;
+                    }
+                    Some(Request::Place(info_hash, folder)) => {
+                        self.storage.place(info_hash, folder);
                         continue;
                     }
                     Some(Request::Survey(info_hash, answer)) => {

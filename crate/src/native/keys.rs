@@ -186,14 +186,14 @@ pub fn looks_like_key_file(path: &Path, metadata: &std::fs::Metadata) -> bool {
 }
 
 #[cfg(unix)]
-fn readable_by_others(metadata: &std::fs::Metadata) -> bool {
+pub(super) fn readable_by_others(metadata: &std::fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o077 != 0
 }
 
 // Elsewhere the access list is the folder's matter.
 #[cfg(not(unix))]
-fn readable_by_others(_metadata: &std::fs::Metadata) -> bool {
+pub(super) fn readable_by_others(_metadata: &std::fs::Metadata) -> bool {
     false
 }
 

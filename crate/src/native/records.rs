@@ -37,7 +37,7 @@ const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
 pub enum RecordsError {
     /// Another process holds the lock.
     #[error(
-        "the state folder {0} is in use by another piecework process: stop that one first, or give it the command (see `piecework seed --help`, --stdin-commands)"
+        "the state folder {0} is in use by another piecework process: stop that one first, or give it the command: a daemon by `piecework ctl`, a seeder by --stdin-commands"
     )]
     Locked(PathBuf),
     /// The folder cannot be made or read.

@@ -50,6 +50,8 @@ type Outcome = Result<EffectResult, EffectError>;
 #[derive(Debug)]
 pub struct Storage {
     data_dir: PathBuf,
+    /// The folders of torrents that lie elsewhere; as many as the operator named.
+    elsewhere: HashMap<InfoHash, PathBuf>,
     state_dir: PathBuf,
     repair: bool,
     results: mpsc::Sender<Input>,
@@ -103,6 +105,7 @@ impl Storage {
     ) -> io::Result<Storage> {
         Ok(Storage {
             data_dir: fs::canonicalize(data_dir)?,
+            elsewhere: HashMap::new(),
             state_dir: fs::canonicalize(state_dir)?,
             repair,
             results,
@@ -111,6 +114,15 @@ impl Storage {
             torrents: HashMap::new(),
             closing: HashMap::new(),
         })
+    }
+
+    /// The next time that this torrent is opened its files go below another folder than `data_dir`, given as
+    /// [`fs::canonicalize`] has it; `None`: below `data_dir`.
+    pub fn place(&mut self, info_hash: InfoHash, folder: Option<PathBuf>) {
+        match folder {
+            Some(folder) => self.elsewhere.insert(info_hash, folder),
+            None => self.elsewhere.remove(&info_hash),
+        };
     }
 
     /// Hands work to its torrent's thread; never blocks. `raw` are the torrent's own names of its files, for the effect
@@ -188,7 +200,7 @@ impl Storage {
             info_hash,
             users: self.users.clone(),
             open_files: self.open_files.clone(),
-            data_dir: self.data_dir.clone(),
+            data_dir: (self.elsewhere.get(&info_hash).unwrap_or(&self.data_dir)).clone(),
             repair: self.repair,
             scratch_path: self.state_dir.join(format!("{info_hash}{SCRATCH_SUFFIX}")),
             made: Made::load(self.state_dir.join(format!("{info_hash}{MADE_SUFFIX}")))?,

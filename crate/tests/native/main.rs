@@ -19,6 +19,9 @@ mod paid;
 mod pair;
 mod redeeming;
 mod selection;
+mod serve;
+mod serve_http;
+mod serve_paid;
 mod served;
 #[cfg(unix)]
 mod signals;

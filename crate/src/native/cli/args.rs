@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use super::manual::{CompletionsArgs, ManArgs};
 use super::output::{CliError, complain, parse_size, parse_tokens};
 use super::owner_args::{ClaimArgs, DepositArgs, ExitArgs, TopUpArgs, VaultArgs, WithdrawArgs};
+use super::serve_args::{CtlArgs, ServeArgs};
 use super::web_seeds::WebSeedArgs;
 use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::native::chain::ChainConfig;
@@ -43,6 +44,10 @@ pub(super) enum Verb {
     Seed(SeedArgs),
     /// Fetch a torrent; goes on where it was stopped.
     Get(GetArgs),
+    /// Run many torrents with their prices, as a file says, and take commands over HTTP.
+    Serve(ServeArgs),
+    /// Give a command to a running `serve`.
+    Ctl(CtlArgs),
     /// Redeem what was earned, when no seeder is running.
     Redeem(RedeemArgs),
     /// Show what is earned, held and deposited.
@@ -84,6 +89,8 @@ impl Verb {
             Verb::Claim(args) => Some(&mut args.owner.chain),
             Verb::Create(_)
             | Verb::Info(_)
+            | Verb::Serve(_)
+            | Verb::Ctl(_)
             | Verb::History(_)
             | Verb::Key(_)
             | Verb::Vault(_)

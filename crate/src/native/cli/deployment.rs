@@ -130,18 +130,21 @@ impl Files {
 
     /// Writes both, each whole or not at all.
     pub(super) fn write(&self, deployment: &Deployment, input: &str) -> Result<(), CliError> {
-        write_whole(&self.standard_json, input)?;
-        write_whole(&self.deployment, &deployment.to_json())
+        write_whole(&self.standard_json, input.as_bytes())?;
+        write_whole(&self.deployment, deployment.to_json().as_bytes())
     }
 }
 
-fn write_whole(path: &Path, text: &str) -> Result<(), CliError> {
+/// A file that is there as a whole or as it was before, also after a loss of power.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    let new = path.with_extension("json.new");
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
     let write = || {
         fs::create_dir_all(dir)?;
         let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&new, path)?;
         sync_dir(dir)

@@ -28,7 +28,7 @@ use crate::payment::voucher::{Vault, account_id};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// The loss budget of docs/protocol.md, "Constants".
-const LOSS_BUDGET_PIECES: u32 = 4;
+pub(super) const LOSS_BUDGET_PIECES: u32 = 4;
 
 /// `piecework get`
 pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
@@ -178,7 +178,7 @@ fn warn_of_bare_key(args: &GetArgs) {
 
 /// Makes sure that price and budget are in the token's own units, and that every promise of the key is in the records
 /// here.
-fn claim(
+pub(super) fn claim(
     key: &SessionKey,
     owner: Address,
     config: &ChainConfig,

@@ -5,6 +5,7 @@
 
 mod args;
 mod create;
+mod ctl;
 mod deploy;
 mod deployment;
 mod deposits;
@@ -20,6 +21,8 @@ mod redeeming;
 mod runner;
 mod seed;
 mod select;
+mod serve;
+mod serve_args;
 mod standing;
 mod torrent;
 mod web_seeds;
@@ -54,6 +57,8 @@ fn run(mut verb: Verb) -> Result<(), CliError> {
         Verb::Key(args) => money::key(&args),
         Verb::Seed(args) => in_runtime(seed::seed(args)),
         Verb::Get(args) => in_runtime(get::get(args)),
+        Verb::Serve(args) => serve::serve(args),
+        Verb::Ctl(args) => blocking(|| ctl::ctl(&args)),
         Verb::Redeem(args) => in_runtime(money::redeem(args)),
         Verb::Balance(args) => in_runtime(money::balance(args)),
         Verb::History(args) => history::history(&args),

@@ -213,6 +213,10 @@ impl Runner {
         if self.tell_outcome(&batch).await.is_err() {
             complain("the peer stopped before it noted a redemption");
         }
+        match batch.result {
+            Ok(_) => self.redemptions.done += 1,
+            Err(_) => self.redemptions.failed += 1,
+        }
         let report = batch_json(&batch);
         if self.redeemed.len() >= MAX_REPORTS {
             self.redeemed.pop_front();

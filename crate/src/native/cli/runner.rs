@@ -11,7 +11,9 @@ use tokio::time::sleep;
 use super::output::{CliError, plain, say, say_json, sentence, tokens};
 use super::payout::{Batch, Pace, Payout, redeemed_line};
 use super::select::{Choice, selected};
-use super::standing::{in_the_way, incomplete, is_whole, shortfalls};
+use super::standing::{
+    BY_COMMANDS, BY_FLAGS, in_the_way, incomplete, is_gone, is_whole, shortfalls,
+};
 use super::torrent::Named;
 use super::web_seeds;
 use crate::client::{
@@ -43,16 +45,22 @@ pub(super) struct Runner {
     pub(super) decimals: u8,
     /// Say `seeding ...` for each complete torrent.
     pub(super) announces: bool,
+    /// A torrent that cannot be fetched is reported, and the others go on.
+    pub(super) goes_on: bool,
     /// The files that are fetched, if the operator named any.
     pub(super) choice: Option<Choice>,
     /// They are selected.
     chosen: bool,
     torrents: BTreeMap<InfoHash, Watched>,
+    /// Torrents that were added, for the tags of commands.
+    added: u64,
     peers: BTreeMap<ConnectionId, (InfoHash, PeerSnapshot)>,
     pub(super) finished: mpsc::Sender<Batch>,
     batches: mpsc::Receiver<Batch>,
     /// The last of this run, for the summary.
     pub(super) redeemed: VecDeque<Value>,
+    /// How many transactions of this run redeemed something, and how many failed.
+    pub(super) redemptions: Redemptions,
     /// The last report on each tracker, and its time.
     troubles: BTreeMap<String, Trouble>,
     pub(super) pace: Pace,
@@ -71,8 +79,18 @@ pub(super) enum Wish {
     Serve,
     /// Fetch the rest, once.
     Fetch,
+    /// The same, unless none of its files is there: it was complete before, and who did not mount a disk does not want
+    /// everything fetched, and paid, again.
+    FetchAgain,
     /// Fetch the rest, and again every piece that is lost later.
     Repair,
+}
+
+/// The redemptions of a run, counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Redemptions {
+    pub(super) done: u64,
+    pub(super) failed: u64,
 }
 
 struct Watched {
@@ -143,13 +161,16 @@ impl Runner {
             json,
             decimals,
             announces: false,
+            goes_on: false,
             choice: None,
             chosen: false,
             torrents: BTreeMap::new(),
+            added: 0,
             peers: BTreeMap::new(),
             finished,
             batches,
             redeemed: VecDeque::new(),
+            redemptions: Redemptions::default(),
             troubles: BTreeMap::new(),
             pace: Pace::default(),
             sending: false,
@@ -178,7 +199,7 @@ impl Runner {
         }
         self.tell_unused_trackers(&named);
         named.options.on_demand = true;
-        let tag = self.torrents.len() as u64;
+        let tag = self.next_tag();
         let watched = || Watched {
             magnet: named.magnet,
             source: named.source.clone(),
@@ -190,6 +211,7 @@ impl Runner {
             announced: false,
         };
         // A torrent that is named twice is known already, and its state is not reported again.
+        let is_new = !self.torrents.contains_key(&named.info_hash);
         self.torrents.entry(named.info_hash).or_insert_with(watched);
         let add = Command::Add {
             tag,
@@ -203,15 +225,43 @@ impl Runner {
                     tag: answered,
                     result,
                 }) if answered == tag => {
-                    let named = |e: AddError| match e {
+                    if result.is_err() && is_new {
+                        self.torrents.remove(&named.info_hash);
+                    }
+                    let worded = |e: AddError| match e {
                         AddError::NotStored(_) => format!("{e}{BY_TRACKER}"),
                         _ => e.to_string(),
                     };
-                    return result.map_err(|e| CliError::Invalid(named(e)));
+                    return result.map_err(|e| CliError::Invalid(worded(e)));
                 }
                 other => self.handle_woken(other).await?,
             }
         }
+    }
+
+    fn next_tag(&mut self) -> u64 {
+        self.added += 1;
+        self.added
+    }
+
+    /// Stops a torrent and forgets it. What it earned stays on record.
+    pub(super) async fn remove(
+        &mut self,
+        info_hash: InfoHash,
+        delete_data: bool,
+    ) -> Result<(), CliError> {
+        self.torrents.remove(&info_hash);
+        let remove = Command::Remove {
+            info_hash,
+            delete_data,
+        };
+        self.handle.command(remove).await.map_err(stopped)?;
+        self.handle.place(info_hash, None).await.map_err(stopped)
+    }
+
+    /// The link of a torrent that is watched.
+    pub(super) fn magnet(&self, info_hash: &InfoHash) -> Option<String> {
+        Some(self.torrents.get(info_hash)?.magnet.to_string())
     }
 
     /// Names the torrent's trackers that are of no use here. Where all are, the peer says so itself.
@@ -453,20 +503,36 @@ impl Runner {
         let torrent = &self.selected(torrent).await?;
         let survey = self.handle.survey(info_hash).await.map_err(stopped)?;
         let files = shortfalls(torrent, &survey);
+        if let Some(watched) = self.torrents.get_mut(&info_hash)
+            && watched.wish == Wish::FetchAgain
+        {
+            watched.wish = match is_gone(torrent, &survey) {
+                true => Wish::Serve,
+                false => Wish::Fetch,
+            };
+        }
         let wish = self.torrents.get(&info_hash).map(|watched| watched.wish);
         if wish == Some(Wish::Serve) {
-            let (value, text) = incomplete(torrent, &files);
+            let remedy = if self.goes_on { BY_COMMANDS } else { BY_FLAGS };
+            let (value, text) = incomplete(torrent, &files, remedy);
             self.note("incomplete", &value, || text);
             return Ok(());
         }
         if let Some(text) = in_the_way(torrent, &files) {
-            if self.json {
+            if self.json || self.goes_on {
                 self.tell(Event::Failed {
                     info_hash,
                     text: text.clone(),
                 });
             }
-            return Err(CliError::Invalid(text));
+            if !self.goes_on {
+                return Err(CliError::Invalid(text));
+            }
+            // What is right of it is served.
+            if let Some(watched) = self.torrents.get_mut(&info_hash) {
+                watched.wish = Wish::Serve;
+            }
+            return Ok(());
         }
         let fetch = Command::SetOnDemand {
             info_hash,
@@ -535,13 +601,13 @@ impl Runner {
     /// Verified data changed, or is gone: the peers hear again which pieces are there, once that is known.
     async fn check_again(&mut self, torrent: &TorrentSnapshot) -> Result<(), CliError> {
         let info_hash = torrent.info_hash;
-        let tag = self.torrents.len() as u64;
+        let tag = self.next_tag();
         let Some(watched) = self.torrents.get_mut(&info_hash) else {
             return Ok(());
         };
         watched.standing = Standing::Opening;
         (watched.complete, watched.announced) = (false, false);
-        if watched.wish == Wish::Fetch {
+        if matches!(watched.wish, Wish::Fetch | Wish::FetchAgain) {
             watched.wish = Wish::Serve;
         }
         let again = [
@@ -616,42 +682,48 @@ impl Runner {
 
     /// The figures of this run for the operator.
     pub(super) fn summary(&self, snapshot: &Snapshot) -> Value {
-        let torrents: Vec<Value> = snapshot
-            .torrents
-            .iter()
-            .map(|torrent| {
-                let peers: Vec<Value> = self
+        let torrents = snapshot.torrents.iter();
+        let torrents: Vec<Value> = torrents.map(|t| self.torrent_json(t)).collect();
+        let mut summary = self.shared_json(snapshot);
+        summary["torrents"] = json!(torrents);
+        summary
+    }
+
+    /// The figures of one torrent.
+    pub(super) fn torrent_json(&self, torrent: &TorrentSnapshot) -> Value {
+        let peers: Vec<Value> = self
+            .peers
+            .values()
+            .filter(|(info_hash, _)| *info_hash == torrent.info_hash)
+            .map(|(_, peer)| {
+                let connected = torrent
                     .peers
-                    .values()
-                    .filter(|(info_hash, _)| *info_hash == torrent.info_hash)
-                    .map(|(_, peer)| {
-                        let connected = torrent
-                            .peers
-                            .iter()
-                            .any(|now| now.connection == peer.connection);
-                        peer_json(peer, connected)
-                    })
-                    .collect();
-                json!({
-                    "info_hash": torrent.info_hash.to_hex(),
-                    "name": torrent.name,
-                    "state": state_name(torrent),
-                    "total_length": torrent.total_length,
-                    "verified_bytes": torrent.verified_bytes,
-                    "uploaded": torrent.uploaded,
-                    "downloaded": torrent.downloaded,
-                    "wasted": torrent.wasted,
-                    "price_fine": torrent.price.0.to_string(),
-                    "tokens_per_gb": tokens(torrent.price.per_gb_from_per_block(), self.decimals),
-                    "earned_fine": torrent.earned.0.to_string(),
-                    "spent_fine": torrent.spent.0.to_string(),
-                    "peers": peers,
-                    "web_seeds": torrent.web_seeds.iter().map(web_seeds::as_json).collect::<Vec<_>>(),
-                })
+                    .iter()
+                    .any(|now| now.connection == peer.connection);
+                peer_json(peer, connected)
             })
             .collect();
         json!({
-            "torrents": torrents,
+            "info_hash": torrent.info_hash.to_hex(),
+            "name": torrent.name,
+            "state": state_name(torrent),
+            "total_length": torrent.total_length,
+            "verified_bytes": torrent.verified_bytes,
+            "uploaded": torrent.uploaded,
+            "downloaded": torrent.downloaded,
+            "wasted": torrent.wasted,
+            "price_fine": torrent.price.0.to_string(),
+            "tokens_per_gb": tokens(torrent.price.per_gb_from_per_block(), self.decimals),
+            "earned_fine": torrent.earned.0.to_string(),
+            "spent_fine": torrent.spent.0.to_string(),
+            "peers": peers,
+            "web_seeds": torrent.web_seeds.iter().map(web_seeds::as_json).collect::<Vec<_>>(),
+        })
+    }
+
+    /// The figures that torrents share.
+    pub(super) fn shared_json(&self, snapshot: &Snapshot) -> Value {
+        json!({
             "upload_rate": snapshot.client.upload_rate,
             "download_rate": snapshot.client.download_rate,
             "money": money_json(&snapshot.client.money),
@@ -664,20 +736,37 @@ impl Runner {
 
     /// Asks another price of every torrent.
     pub(super) async fn set_price(&mut self, price: FineUnits) -> Result<(), CliError> {
+        self.check_price(price).await?;
+        let all: Vec<InfoHash> = self.torrents.keys().copied().collect();
+        for info_hash in all {
+            self.set_price_of(info_hash, price).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a price can be asked here.
+    pub(super) async fn check_price(&mut self, price: FineUnits) -> Result<(), CliError> {
         if let Some(payout) = self.payout.as_mut().filter(|_| price.0 > 0) {
             payout.check_vault(self.decimals).await?;
         } else if price.0 > 0 {
             let text = "there is no payee: start with --payee-key";
             return Err(CliError::Invalid(text.to_owned()));
         }
-        for (info_hash, watched) in &mut self.torrents {
+        Ok(())
+    }
+
+    /// Asks another price of one torrent; [`Runner::check_price`] comes first.
+    pub(super) async fn set_price_of(
+        &mut self,
+        info_hash: InfoHash,
+        price: FineUnits,
+    ) -> Result<(), CliError> {
+        if let Some(watched) = self.torrents.get_mut(&info_hash) {
             // A torrent that is taken up again keeps its price.
             watched.options.price = Some(price);
-            let info_hash = *info_hash;
-            let set = Command::SetPrice { info_hash, price };
-            self.handle.command(set).await.map_err(stopped)?;
         }
-        Ok(())
+        let set = Command::SetPrice { info_hash, price };
+        self.handle.command(set).await.map_err(stopped)
     }
 
     /// Says goodbye, makes everything durable, and waits until that is done.
@@ -702,7 +791,7 @@ pub(super) fn stopped(_: Stopped) -> CliError {
 }
 
 /// For JSON.
-fn state_name(torrent: &TorrentSnapshot) -> &'static str {
+pub(super) fn state_name(torrent: &TorrentSnapshot) -> &'static str {
     match torrent.state {
         TorrentState::FetchingMetadata => "fetchingmetadata",
         TorrentState::Checking => "checking",

@@ -24,13 +24,14 @@ use crate::client::{
 };
 use crate::native::chain::Chain;
 use crate::native::driver::{NativeConfig, Snapshot};
+use crate::native::keys::KeyPair;
 use crate::native::session_key::is_marked;
 use crate::types::{FineUnits, TokenUnits};
 
 /// Longest command line on stdin, bytes; a longer one is refused.
 const MAX_LINE_LEN: usize = 1024;
 /// Time between looks at the peers.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `piecework seed`
 pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
@@ -65,27 +66,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
         .iter()
         .flat_map(|named| named.magnet.trackers.iter().cloned())
         .collect();
-    let mut config = Config {
-        trackers: args.network.tracker.clone(),
-        limits: Limits {
-            max_connections: args.max_connections,
-            max_connections_per_torrent: args.max_connections,
-            upload_bytes_per_second: args.upload_limit,
-            storage_bytes: args.storage_limit,
-            upload_slots: 16,
-            ..Limits::default()
-        },
-        ..Config::default()
-    };
-    args.web_seeds.configure(&mut config);
-    config.payment = payout.as_ref().and_then(|payout| {
-        Some(PaymentConfig {
-            vault: args.chain.vault?,
-            chain_id: args.chain.chain_id?,
-            buy: None,
-            sell: Some(sell_config(payout, &args.payee, ResalePrice::Fixed(price))),
-        })
-    });
+    let config = client_config(&args, payout.as_ref(), price);
     if let (Some(payout), Some(chain)) = (&payout, args.chain.config()) {
         tell_others_claims(&state, &chain, payout.payee.address(), decimals)?;
     }
@@ -125,6 +106,32 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
     // Earnings and served data are durable, however the run ended.
     let finished = finish(runner, &mut interrupt, args.payee.redeem_on_exit).await;
     served.and(finished)
+}
+
+/// What the core of a seeder is to know, with the price of titles that have none of their own.
+pub(super) fn client_config(args: &SeedArgs, payout: Option<&Payout>, price: FineUnits) -> Config {
+    let mut config = Config {
+        trackers: args.network.tracker.clone(),
+        limits: Limits {
+            max_connections: args.max_connections,
+            max_connections_per_torrent: args.max_connections,
+            upload_bytes_per_second: args.upload_limit,
+            storage_bytes: args.storage_limit,
+            upload_slots: 16,
+            ..Limits::default()
+        },
+        ..Config::default()
+    };
+    args.web_seeds.configure(&mut config);
+    config.payment = payout.and_then(|payout| {
+        Some(PaymentConfig {
+            vault: args.chain.vault?,
+            chain_id: args.chain.chain_id?,
+            buy: None,
+            sell: Some(sell_config(payout, &args.payee, ResalePrice::Fixed(price))),
+        })
+    });
+    config
 }
 
 /// The terms on which a payee sells.
@@ -195,6 +202,18 @@ fn large_dust(args: &PayeeArgs, price: FineUnits, decimals: u8) -> Option<String
     })
 }
 
+/// A key to be paid by.
+pub(super) fn load_payee(key_file: &Path) -> Result<KeyPair, CliError> {
+    let payee = load_key(key_file)?;
+    if is_marked(key_file).unwrap_or(false) {
+        return Err(CliError::Invalid(format!(
+            "{} is a session key, with which a buyer pays: make a payee key with `piecework key new FILE`",
+            key_file.display()
+        )));
+    }
+    Ok(payee)
+}
+
 /// The payee, if a key names one. `sells`: something has a price from the start.
 pub(super) async fn payout(
     args: &PayeeArgs,
@@ -205,13 +224,7 @@ pub(super) async fn payout(
     let Some(key_file) = &args.payee_key else {
         return Ok(None);
     };
-    let payee = load_key(key_file)?;
-    if is_marked(key_file).unwrap_or(false) {
-        return Err(CliError::Invalid(format!(
-            "{} is a session key, with which a buyer pays: make a payee key with `piecework key new FILE`",
-            key_file.display()
-        )));
-    }
+    let payee = load_payee(key_file)?;
     let config = chain_args.required("selling")?;
     let chain = Chain::new(&config)
         .and_then(|chain| chain.remembering(state, payee.address()))
@@ -326,7 +339,7 @@ pub(super) async fn finish(
     Ok(())
 }
 
-fn stats_line(snapshot: &Snapshot, decimals: u8) -> String {
+pub(super) fn stats_line(snapshot: &Snapshot, decimals: u8) -> String {
     let peers: usize = snapshot.torrents.iter().map(|t| t.peers.len()).sum();
     let up: u64 = snapshot.torrents.iter().map(|t| t.uploaded).sum();
     let down: u64 = snapshot.torrents.iter().map(|t| t.downloaded).sum();

@@ -10,6 +10,11 @@ use crate::client::{Priority, TorrentSnapshot};
 use crate::native::storage::SurveyedFile;
 use crate::native::storage_errors::IN_THE_WAY;
 
+/// What an operator of `seed` or `get` can do about missing data, and one of `serve`.
+pub(super) const BY_FLAGS: &str =
+    "give the folder that holds it by --data, or fetch what is missing or wrong with --repair";
+pub(super) const BY_COMMANDS: &str =
+    "put its files back and start again, or remove the torrent and add it again to fetch them";
 /// Most files that are named as text; the others are counted.
 const MAX_NAMED: usize = 10;
 
@@ -157,11 +162,13 @@ pub(super) fn in_the_way(torrent: &TorrentSnapshot, shortfalls: &[Shortfall]) ->
 }
 
 /// A seeder's report on a torrent that is not whole: for JSON, and as text.
-pub(super) fn incomplete(torrent: &TorrentSnapshot, files: &[Shortfall]) -> (Value, String) {
+pub(super) fn incomplete(
+    torrent: &TorrentSnapshot,
+    files: &[Shortfall],
+    remedy: &str,
+) -> (Value, String) {
     let have: u32 = torrent.have.iter().map(|byte| byte.count_ones()).sum();
     let percent = share(torrent);
-    let remedy =
-        "give the folder that holds it by --data, or fetch what is missing or wrong with --repair";
     let here = match torrent.verified_bytes {
         0 => "nothing of it is here".to_owned(),
         some => format!(
@@ -199,6 +206,13 @@ fn listed(mut lines: Vec<String>, between: &str) -> String {
         lines.push(format!("and {more} more files"));
     }
     lines.join(between)
+}
+
+/// None of its files is there, but for empty ones.
+pub(super) fn is_gone(torrent: &TorrentSnapshot, survey: &[SurveyedFile]) -> bool {
+    let files = torrent.files.iter().zip(survey);
+    let mut real = files.filter(|((path, length), _)| !path.is_empty() && *length > 0);
+    real.all(|(_, file)| file.present.is_none())
 }
 
 /// Percent of a torrent that is verified and stored.

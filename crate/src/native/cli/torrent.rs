@@ -13,7 +13,7 @@ use crate::metainfo::{MagnetError, MagnetLink, Metainfo};
 use crate::types::InfoHash;
 
 /// Longest .torrent file that is read: the longest info dictionary and as much around it.
-const MAX_TORRENT_LEN: u64 = 16 << 20;
+pub(super) const MAX_TORRENT_LEN: u64 = 16 << 20;
 
 /// A torrent named on the command line.
 pub(super) struct Named {
@@ -25,7 +25,25 @@ pub(super) struct Named {
 
 /// A .torrent file, a magnet link or a bare info hash.
 pub(super) fn read(input: &str) -> Result<Named, CliError> {
-    Ok(match read_either(input)? {
+    Ok(named(input, read_either(input)?))
+}
+
+/// A magnet link or a bare info hash, and never a file.
+pub(super) fn link(text: &str) -> Result<Named, CliError> {
+    let magnet = text.parse().map_err(|e: MagnetError| {
+        CliError::Invalid(format!("{}: {e}", super::output::plain(text)))
+    })?;
+    Ok(named(text, Either::Magnet(magnet)))
+}
+
+/// The bytes of a .torrent file; `from` names where they come from, for the error.
+pub(super) fn of_bytes(bytes: &[u8], from: &str) -> Result<Named, CliError> {
+    Ok(named(from, parse(bytes, from)?))
+}
+
+/// `input`: the link, if it is one.
+fn named(input: &str, either: Either) -> Named {
+    match either {
         Either::Magnet(magnet) => Named {
             info_hash: magnet.info_hash,
             source: Source::Magnet(input.to_owned()),
@@ -44,7 +62,7 @@ pub(super) fn read(input: &str) -> Result<Named, CliError> {
                 ..AddOptions::default()
             },
         },
-    })
+    }
 }
 
 enum Either {
@@ -74,13 +92,17 @@ fn read_either(input: &str) -> Result<Either, CliError> {
         ))
     };
     let torrent = read_file(path).map_err(unreadable)?;
+    parse(&torrent, input)
+}
+
+fn parse(torrent: &[u8], input: &str) -> Result<Either, CliError> {
     if torrent.len() as u64 > MAX_TORRENT_LEN {
         return Err(CliError::Invalid(format!(
             "{input} is not a .torrent file: it is longer than {}",
             bytes(MAX_TORRENT_LEN)
         )));
     }
-    Metainfo::from_torrent(&torrent)
+    Metainfo::from_torrent(torrent)
         .map(|metainfo| Either::Torrent(Box::new(metainfo)))
         .map_err(|e| {
             CliError::Invalid(format!(
@@ -90,7 +112,7 @@ fn read_either(input: &str) -> Result<Either, CliError> {
 }
 
 /// A file's bytes; of one that is too long for a torrent, some more than a torrent may have.
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?
         .take(MAX_TORRENT_LEN + 1)

@@ -1,5 +1,6 @@
 //! What several native tests need: a chain, a tracker, the program.
 
+pub mod daemon;
 mod earned;
 mod files;
 mod node;

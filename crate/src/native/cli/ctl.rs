@@ -201,7 +201,7 @@ impl Daemon {
             (None, Some(url), Some(file)) => (url.trim_end_matches('/').to_owned(), file.clone()),
             _ => {
                 return Err(CliError::Invalid(
-                    "where the daemon is is not known: give its --config, or --url and --token-file".to_owned(),
+                    "the address of the daemon is not known: give its --config, or --url and --token-file".to_owned(),
                 ));
             }
         };

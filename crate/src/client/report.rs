@@ -94,6 +94,7 @@ impl Client {
             locked: payer.committed.floor(),
             free: payer.free,
             spent: payer.spent,
+            owed_blocks: payer.unpaid_blocks,
             budget: crate::types::FineUnits(payer.spent.0 + payer.budget_left.0).floor(),
             redeemable: payee.redeemable,
             redeemable_fine: payee.earned,

@@ -80,6 +80,8 @@ pub struct MoneySnapshot {
     pub free: TokenUnits,
     /// Revealed to payees, redeemed or not: everything that this client spent.
     pub spent: FineUnits,
+    /// Blocks that came and are not paid yet, as while a promise is renewed.
+    pub owed_blocks: u64,
     /// The hard cap.
     pub budget: TokenUnits,
     /// Earned and not redeemed: sum of the floors per range.

@@ -61,7 +61,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// An offer that nobody answers is the core's to close; this is the last resort.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a closed connection may still deliver the messages that it was given.
-const LINGER: Duration = Duration::from_millis(500);
+const LINGER: Duration = Duration::from_secs(2);
 /// Time between looks whether the buffer ran low, in case the stack's event came between two sends.
 const LOW_WATER_RECHECK: Duration = Duration::from_millis(20);
 /// ICE consent lost (RFC 7675): seconds until `disconnected`, and from then to `failed`.
@@ -222,7 +222,7 @@ impl Transport {
         self.tell(id, ToConnection::LowWater(bytes))
     }
 
-    /// Closes a connection after its messages are delivered, or after half a second.
+    /// Closes a connection after its messages are delivered, or after [`LINGER`].
     pub fn close(&mut self, id: ConnectionId) {
         // If its queue is full, the dropped handle closes it just as well.
         let _ = self.tell(id, ToConnection::Close);

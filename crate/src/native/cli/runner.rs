@@ -31,6 +31,8 @@ use crate::types::{ConnectionId, FineUnits, InfoHash};
 const MAX_PEERS: usize = 4096;
 /// Time between looks whether the data in place is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// How long a run that ends still pays for the blocks that came, as while a promise is renewed.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// The same trouble with a tracker is not reported again for this long.
 const TROUBLE_SAID: Duration = Duration::from_secs(600);
 /// The end of a sentence that asks for a tracker.
@@ -769,8 +771,24 @@ impl Runner {
         self.handle.command(set).await.map_err(stopped)
     }
 
-    /// Says goodbye, makes everything durable, and waits until that is done.
+    /// Waits until every block that came is paid, no longer than [`SETTLE_LIMIT`].
+    async fn settle(&mut self) {
+        let by = Instant::now() + SETTLE_LIMIT;
+        while Instant::now() < by {
+            match self.look().await {
+                Ok(snapshot) if snapshot.client.money.owed_blocks > 0 => {}
+                _ => return,
+            }
+            tokio::select! {
+                Some(event) = self.events.recv() => self.tell(event),
+                () = sleep(CHECK_INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Pays what is owed, says goodbye, makes everything durable, and waits until that is done.
     pub(super) async fn shut_down(mut self) -> Result<(), CliError> {
+        self.settle().await;
         // Stopped already is as good.
         let _ = self.handle.command(Command::Shutdown).await;
         while let Some(event) = self.events.recv().await {

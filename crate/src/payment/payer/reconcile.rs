@@ -52,7 +52,8 @@ impl Payer {
             return;
         };
         let sells = |c: &Conn| (c.quote.as_ref()).is_some_and(|q| q.terms.payee == payee);
-        let other = (self.conns.iter()).find(|(_, c)| c.ended.is_none() && sells(c));
+        // The newest: an older one may be dead as well.
+        let other = self.conns.iter().rev().find(|(_, c)| sells(c));
         if let Some(conn) = other.map(|(conn, _)| *conn) {
             self.reconcile(conn, first, unit);
         }

@@ -14,6 +14,18 @@ fn refused(why: Refusal) -> PayerConnState {
 // ---- what is owed
 
 #[test]
+fn a_seller_that_redeemed_a_range_whose_links_a_crash_took_here_sells_the_next() {
+    let mut b = Buying::new();
+    assert_eq!(b.open().first, 1);
+    // The record has no link, and the seller was paid for some.
+    b.restart(ms(20_000));
+    let again = b.connect(ms(20_000), A, V1).commit();
+    assert_eq!(again.first, 1);
+    let done = b.reject(ms(20_010), &again, RejectCode::ConsumedOrClosed, 1);
+    assert_eq!(done.commit().first, 2);
+}
+
+#[test]
 fn what_is_due_when_a_seller_leaves_is_paid_when_it_comes_again() {
     let mut b = Buying::new();
     b.open();

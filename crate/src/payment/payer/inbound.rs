@@ -252,12 +252,13 @@ impl Payer {
     }
 
     /// 3-8, 10, 16 and unknown codes end the range. The seller is offered no other one in this run, unless it only
-    /// closed a range on which it had served.
+    /// closed a range on which it had served, or may have, in an earlier run.
     fn range_refused(&mut self, conn: ConnectionId, first: u32, code: RejectCode) {
         let Some(range) = self.range(first) else {
             return;
         };
-        let (served, opening) = (range.paid.0 > 0, range.is_opening());
+        let served = range.paid.0 > 0 || range.is_earlier;
+        let opening = range.is_opening();
         let closes = matches!(code, RejectCode::ConsumedOrClosed | RejectCode::Conflict);
         self.end_range(conn, first, closes);
         if code == RejectCode::ConsumedOrClosed && served {

@@ -121,6 +121,8 @@ pub(super) struct PayerRange {
     pub(super) fresh: bool,
     /// It was promised to a stranger, in this run.
     pub(super) on_trial: bool,
+    /// It is of an earlier run, whose last links a crash may have taken from the record.
+    pub(super) is_earlier: bool,
     /// The time that the seller was waited for that it was bound to last, in this run.
     pub(super) waited: Duration,
     pub(super) fold_asked: bool,
@@ -157,6 +159,7 @@ impl PayerRange {
             refused: false,
             fresh: true,
             on_trial: false,
+            is_earlier: false,
             waited: Duration::ZERO,
             fold_asked: false,
             fold_after: Timestamp::ZERO,
@@ -175,6 +178,7 @@ impl PayerRange {
     pub(super) fn adopted(first: u32, count: u16, payee: Address, content: B256) -> Self {
         PayerRange {
             fresh: false,
+            is_earlier: true,
             ..PayerRange::new(first, count, payee, content)
         }
     }
@@ -185,6 +189,7 @@ impl PayerRange {
             paid: r.paid,
             life: r.life,
             fresh: false,
+            is_earlier: true,
             reserved: true,
             durable_paid: r.paid,
             emitted_paid: r.paid,

@@ -179,7 +179,7 @@ fn a_buyer_that_crashes_again_and_again_pays_no_more_than_it_got_in_any_token() 
                 net.run_for(Duration::from_millis(300));
                 reopen(&mut net, b, &content);
             }
-            complete(&mut net, &[b], &content, minutes(20));
+            serve(&mut net, a, b, &content);
             net.run_for(Duration::from_secs(5));
             net.redeem_all(a);
             let sent = u128::from(net.watch.sent(a, b, content.info_hash()).div_ceil(BLOCK));

@@ -213,7 +213,7 @@ async fn each_title_is_sold_at_its_price_and_neither_sales_nor_prices_are_lost_b
 async fn what_is_due_is_redeemed_without_a_command() {
     with_market(|market| {
         let a = market.film("a.mp4", 0);
-        let sell = "price = \"30\"\nredeem_every = 1\nredeem_min = \"0.01\"";
+        let sell = "price = \"30\"\nredeem_every = 1\nmin_redeem_sum = \"0.01\"";
         let mut daemon = market.daemon(sell, &[(&a, None)]);
         assert_eq!(market.buy(&a), cost(LENGTH, 30));
         let report = daemon.until(|line| line["event"] == "redeemed");

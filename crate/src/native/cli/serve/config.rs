@@ -329,7 +329,8 @@ impl<'a> Reading<'a> {
         }
         let key = self.below(&sell.payee_key);
         seed::load_payee(&key).map_err(|e| self.wrong("sell.payee_key", e))?;
-        let redeem_min = self.tokens("sell.redeem_min", sell.redeem_min.as_ref(), seed)?;
+        let min_redeem = self.tokens("sell.min_redeem", sell.min_redeem.as_ref(), seed)?;
+        let least_sum = self.tokens("sell.min_redeem_sum", sell.min_redeem_sum.as_ref(), seed)?;
         let coin_price = self.tokens("sell.coin_price", sell.coin_price.as_ref(), seed)?;
         let is_zero = |text: &String| text.chars().all(|c| matches!(c, '0' | '.'));
         if coin_price.as_ref().is_some_and(is_zero) {
@@ -353,7 +354,8 @@ impl<'a> Reading<'a> {
         to.min_bond_percent = sell.min_bond_percent.unwrap_or(to.min_bond_percent);
         to.accept_short_exit = sell.accept_short_exit;
         to.redeem_every = sell.redeem_every.unwrap_or(to.redeem_every);
-        to.redeem_min = redeem_min;
+        to.min_redeem = min_redeem;
+        to.redeem_min = least_sum;
         to.coin_price = coin_price;
         to.max_gas_percent = sell.max_gas_percent.unwrap_or(to.max_gas_percent);
         if let Some(gwei) = &sell.max_fee_per_gas {
@@ -561,7 +563,8 @@ mod tests {
             payee_key = "payee.key"
             price = "0.5"
             redeem_every = 5
-            redeem_min = 2
+            min_redeem = "0.25"
+            min_redeem_sum = 2
             coin_price = "3000"
             max_gas_percent = 20
             max_fee_per_gas = "0.5"
@@ -616,6 +619,7 @@ mod tests {
         let payee = &seed.payee;
         assert_eq!(payee.payee_key, Some(at("payee.key")));
         assert_eq!((payee.redeem_every, payee.max_gas_percent), (5, 20));
+        assert_eq!(payee.min_redeem.as_deref(), Some("0.25"));
         assert_eq!(payee.redeem_min.as_deref(), Some("2"));
         assert_eq!(payee.coin_price.as_deref(), Some("3000"));
         assert_eq!(

@@ -228,7 +228,8 @@ pub(super) struct Sell {
     #[serde(default)]
     pub(super) accept_short_exit: bool,
     pub(super) redeem_every: Option<u64>,
-    pub(super) redeem_min: Option<Given<Tokens>>,
+    pub(super) min_redeem: Option<Given<Tokens>>,
+    pub(super) min_redeem_sum: Option<Given<Tokens>>,
     pub(super) coin_price: Option<Given<Tokens>>,
     pub(super) max_gas_percent: Option<u8>,
     pub(super) max_fee_per_gas: Option<Given<Gwei>>,

@@ -334,9 +334,14 @@ impl Client {
             let ids = ready.iter().map(|c| c.id).collect();
             self.redemptions.out.insert(tag, (self.now, ids));
         }
+        let total: u128 = ready.iter().map(|c| c.due.0).sum();
+        let leaves = ready.iter().filter(|c| c.is_last_chance);
+        let leaving: u128 = leaves.map(|c| c.due.0).sum();
         self.out.event(Event::ClaimsReady {
             tag,
-            total: TokenUnits(ready.iter().map(|c| c.due.0).sum()),
+            total: TokenUnits(total),
+            // Nobody who withdraws next to nothing makes the rest be redeemed dearly.
+            is_last_chance: total > 0 && leaving >= total / 2,
             claims: ready.into_iter().map(|c| c.claim).collect(),
         });
     }

@@ -79,6 +79,9 @@ pub enum Event {
         claims: Vec<Claim>,
         /// Sum of the floors.
         total: TokenUnits,
+        /// Half of it or more is of buyers that withdraw: what is not redeemed now may be lost, so that all is worth
+        /// sending that brings more than its gas.
+        is_last_chance: bool,
     },
     /// A range is full, or its buyer leaves, or its buyer owes so much that it waits for a redemption:
     /// [`super::Command::PrepareRedeem`] with [`super::RedeemScope::Due`]. The event comes once, until something of

@@ -217,12 +217,17 @@ impl Pages {
                     self.answer(page, request, answer);
                 }
             }
-            Event::ClaimsReady { tag, claims, total } => {
+            Event::ClaimsReady {
+                tag,
+                claims,
+                total,
+                is_last_chance,
+            } => {
                 let waiting = self.redeeming.borrow_mut().pop_front();
                 let Some(waiting) = waiting else {
                     return;
                 };
-                let answer = self.redemption(tag, claims, total, &waiting);
+                let answer = self.redemption(tag, claims, total, is_last_chance, &waiting);
                 let gone = !self.pages.borrow().contains_key(&waiting.page);
                 if gone || answer.is_err() {
                     let reason = "nobody was handed the claims".to_owned();
@@ -548,6 +553,7 @@ impl Pages {
         tag: u64,
         claims: Vec<Claim>,
         total: TokenUnits,
+        is_last_chance: bool,
         &Redeeming { page, to, .. }: &Redeeming,
     ) -> Answer {
         let driver = self.driver.upgrade().ok_or_else(no_payments)?;
@@ -566,6 +572,7 @@ impl Pages {
             ("tag", js::num(tag)),
             ("count", js::num(claims.len() as u64)),
             ("total", js::big(total.0)),
+            ("isLastChance", is_last_chance.into()),
             ("data", hex::to_hex(&redemption.call(signature)).into()),
             ("payee", hex::to_hex(redemption.payee.as_slice()).into()),
         ]);

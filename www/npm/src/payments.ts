@@ -117,6 +117,10 @@ export interface PaymentHost {
 const MAX_LOG_SPLITS = 12;
 /** Deposits of one wallet that are looked at, the last ones: each takes a read of the chain. */
 const MAX_DEPOSITS = 1_024;
+/** Slices of a deposit without which nobody can be dealt with. */
+const FEWEST_SLICES = 2n;
+/** Milliseconds that a wallet has to say what gas costs: nobody is asked for that. */
+const WALLET_TIMEOUT = 15_000;
 /** Seconds since the epoch (in the year 10889) that no block names. */
 const FARTHEST_TIME = 2 ** 48 / 1_000;
 /** The engine's own bound. */
@@ -134,6 +138,8 @@ interface Batch {
   tag: number;
   count: number;
   total: bigint;
+  /** Half of it or more is of buyers that withdraw: later it may be lost. */
+  isLastChance: boolean;
   data: string;
   payee: string;
 }
@@ -144,6 +150,12 @@ interface OpenBatch {
   sent: Sent;
   /** Block before it; null: not known. */
   from: string | null;
+}
+
+/** What a promise gives; null: it failed, or takes longer. */
+async function within<T>(milliseconds: number, promise: Promise<T> | undefined): Promise<T | null> {
+  const late = new Promise<null>((resolve) => setTimeout(resolve, milliseconds, null));
+  return Promise.race([promise ?? null, late]).catch(() => null);
 }
 
 /**
@@ -276,7 +288,7 @@ export class Payments {
   async #gasPrice(): Promise<bigint | null> {
     const { rpcUrl, minRedeem } = this.options;
     let price = rpcUrl ? await gasPriceAt(new URL(rpcUrl, document.baseURI).href) : null;
-    price ??= gasPriceIn((await this.#wallet?.ask("eth_gasPrice").catch(() => null)) ?? null);
+    price ??= gasPriceIn(await within(WALLET_TIMEOUT, this.#wallet?.ask("eth_gasPrice")));
     // What is sold now may be redeemed when gas is cheap again.
     if (price !== null && minRedeem === undefined && (this.#lowestGasPrice ?? price + 1n) > price) {
       this.#lowestGasPrice = price;
@@ -387,7 +399,7 @@ export class Payments {
   }
 
   async #sendDeposit(wallet: Wallet, sender: Sender, amount: bigint, bond: bigint): Promise<void> {
-    const { vault, token, tranche } = this.options;
+    const { vault, token } = this.options;
     await this.#checkContracts(wallet, amount + bond);
     this.moneyMoves();
     await this.#firstLook;
@@ -399,6 +411,7 @@ export class Payments {
       own = await this.#own(wallet);
       account = await this.#read(wallet, own.id, own.sessionKey);
     }
+    const slice = account.known ? 0n : this.#sliceOf(amount);
     const call = (permit: readonly Word[]) =>
       account.known
         ? encodeCall(
@@ -411,7 +424,7 @@ export class Payments {
         : encodeCall(
             "open(address,uint96,uint112,uint112,(uint256,uint8,bytes32,bytes32))",
             own.sessionKey,
-            tranche === undefined ? this.#sliceOf(amount) : this.slice,
+            slice,
             amount,
             bond,
             ...permit,
@@ -440,11 +453,20 @@ export class Payments {
     );
   }
 
-  /** The slice of a deposit: a small one is cut into ten, if they are worth redeeming. */
+  /**
+   * The slice of a deposit: a small one is cut into ten, if they are worth redeeming. Where gas is so dear that it would
+   * be cut into fewer than {@link FEWEST_SLICES}, it is refused, because nothing could be bought with it.
+   */
   #sliceOf(amount: bigint): bigint {
+    const { tranche, token } = this.options;
     const least = this.#least?.redeemed ?? this.#minRedeem;
     const tenth = amount / 10n > least ? amount / 10n : least;
-    return tenth < this.slice ? tenth : this.slice;
+    const slice = tranche !== undefined || this.slice < tenth ? this.slice : tenth;
+    if (tranche !== undefined || !this.#least || slice * FEWEST_SLICES <= amount) return slice;
+    throw new PieceworkError(
+      `A deposit of ${this.format(amount)} ${token.symbol} is too small while gas costs what it does now: less than ` +
+        `${this.format(slice)} is not worth redeeming. Deposit ${this.format(slice * FEWEST_SLICES)} or more, or later.`,
+    );
   }
 
   /**
@@ -522,13 +544,14 @@ export class Payments {
   }
 
   /** Why a batch is not sent without the user's word; null: it is worth its gas, or the site names no price of it. */
-  async #notWorth(wallet: Wallet, { count, total, data }: Batch): Promise<string | null> {
+  async #notWorth(wallet: Wallet, { count, total, data, isLastChance }: Batch): Promise<string | null> {
     if (!this.#worth.isKnown) return null;
     const price = await this.#gasPrice();
     if (price === null) return "Nothing is redeemed by itself: no node says what gas costs.";
     const call = { from: wallet.address, to: this.options.vault, data };
     const gas = quantityIn(await wallet.request("eth_estimateGas", [call]).catch(() => null)) ?? gasOf(count);
-    if (!this.#worth.isDear(price * gas, total)) return null;
+    const isTooDear = isLastChance ? this.#worth.isLoss(price * gas, total) : this.#worth.isDear(price * gas, total);
+    if (!isTooDear) return null;
     return (
       `The redemption of ${this.format(total)} ${this.options.token.symbol} waits for more earnings or cheaper gas: ` +
       "its gas would be a larger part of it than the site allows."

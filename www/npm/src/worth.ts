@@ -98,6 +98,11 @@ export class Worth {
     return this.#isMore(fee, amount * this.#percent, 100n);
   }
 
+  /** Whether so much gas is more than what it brings; null: the coin's price is not known. */
+  isLoss(fee: bigint, amount: bigint): boolean | null {
+    return this.#isMore(fee, amount, 1n);
+  }
+
   /** Judges the redemption of so many claims at so many wei for one gas. */
   cost(amount: bigint, claims: number, gasPrice: bigint | null): RedemptionCost {
     const count = BigInt(claims);
@@ -110,7 +115,7 @@ export class Worth {
       fee,
       cost,
       isDear: fee === null ? null : this.isDear(fee, amount),
-      isLoss: fee === null ? null : this.#isMore(fee, amount, 1n),
+      isLoss: fee === null ? null : this.isLoss(fee, amount),
     };
   }
 }

@@ -184,6 +184,14 @@ test("the slice follows from ceiling, minRedeem and the price of gas, and a tent
   const again = (pay) => pay.redemptionCost(1n, 1);
   assert.equal(await tranche(8, 10n ** 6n, gas, late, again), 20n, "the next time it does");
   assert.equal(await tranche(8, 10n ** 8n, { ...gas, tranche: "0.5" }), 50_000_000n);
+  // 50 gwei of a coin of 3,000: a claim takes 4.05 tokens of gas.
+  const dear = { coinPrice: "3000", maxPricePerGB: "15" };
+  const peak = { eth_gasPrice: () => "0xba43b7400" };
+  await assert.rejects(tranche(6, 20_000_000n, dear, peak), {
+    message:
+      "A deposit of 20 DUSD is too small while gas costs what it does now: less than 40.5 is not worth redeeming. " +
+      "Deposit 81 or more, or later.",
+  });
 });
 
 /** The slice that a deposit is opened with. */

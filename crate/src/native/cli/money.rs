@@ -270,7 +270,7 @@ pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
             let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
             // It redeems nothing.
             let payout = Payout::new(chain, payee.clone());
-            let mut runner = offline(state, &config, payout, true, decimals)?;
+            let mut runner = offline(state, &config, payout, args.json, decimals)?;
             let money = runner.look().await?.client.money;
             runner.shut_down().await?;
             Some(money)

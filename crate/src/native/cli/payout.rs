@@ -212,14 +212,23 @@ impl Batch {
     }
 }
 
+/// What a redemption without a command brings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sum {
+    /// Of all its claims.
+    pub(super) total: TokenUnits,
+    /// It may be gone later: its buyers withdraw.
+    pub(super) is_last_chance: bool,
+}
+
 /// Blocks until the transaction is in a block, or failed. Where all claims cost more than one transaction may, or than
-/// the payee has, it sends the first half of them, or the first half of that. `total`: their sum, of a redemption
-/// without a command, which is sent only if it is worth its gas.
+/// the payee has, it sends the first half of them, or the first half of that. `sum`: what a redemption without a command
+/// brings; it is sent only if it is worth its gas.
 pub(super) fn send_batch(
     payout: Option<Payout>,
     tag: u64,
     mut claims: Vec<Claim>,
-    total: Option<TokenUnits>,
+    sum: Option<Sum>,
 ) -> Batch {
     let handed_out = claims.len();
     let result = loop {
@@ -230,9 +239,12 @@ pub(super) fn send_batch(
                     let part = U256::from(total.0) * U256::from(claims.len());
                     TokenUnits((part / U256::from(handed_out.max(1))).saturating_to())
                 };
-                let worth = payout.worth.zip(total);
+                let worth = payout.worth.zip(sum);
                 let cap = GasCap {
-                    worth: worth.map(|(worth, total)| worth.of(share(total))),
+                    worth: worth.map(|(worth, sum)| match sum.is_last_chance {
+                        true => worth.at_most(share(sum.total)),
+                        false => worth.of(share(sum.total)),
+                    }),
                     ..GasCap::of_call(payout.max_fee_per_gas)
                 };
                 (payout.chain).redeem_within(&claims, &payout.payee, payout.to, cap)

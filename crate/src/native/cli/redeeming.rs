@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::interrupt::Interrupt;
 use super::output::{CliError, complain};
-use super::payout::{Batch, batch_json, send_batch};
+use super::payout::{Batch, Sum, batch_json, send_batch};
 use super::runner::{Runner, Woken, stopped};
 use super::worth::Least;
 use crate::client::{Command, Event, RedeemOutcome, RedeemScope, Side};
@@ -33,13 +33,13 @@ pub(super) struct Redeemed {
 }
 
 impl Runner {
-    pub(super) fn send_claims(&mut self, tag: u64, claims: Vec<Claim>, total: TokenUnits) {
+    pub(super) fn send_claims(&mut self, tag: u64, claims: Vec<Claim>, sum: Sum) {
         self.sending = true;
         let finished = self.finished.clone();
         let payout = self.payout.clone();
         spawn_blocking(move || {
             // If nobody waits for it, the program is ending, and the claims stay redeemable.
-            let _ = finished.blocking_send(send_batch(payout, tag, claims, Some(total)));
+            let _ = finished.blocking_send(send_batch(payout, tag, claims, Some(sum)));
         });
     }
 

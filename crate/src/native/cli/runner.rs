@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::output::{CliError, plain, say, say_json, sentence, tokens};
-use super::payout::{Batch, Pace, Payout, redeemed_line};
+use super::payout::{Batch, Pace, Payout, Sum, redeemed_line};
 use super::select::{Choice, selected};
 use super::standing::{
     BY_COMMANDS, BY_FLAGS, in_the_way, incomplete, is_gone, is_whole, shortfalls,
@@ -329,10 +329,15 @@ impl Runner {
                 self.pace.said_due();
                 Ok(())
             }
-            Woken::Event(Event::ClaimsReady { tag, claims, total }) => {
+            Woken::Event(Event::ClaimsReady {
+                tag,
+                claims,
+                total,
+                is_last_chance,
+            }) => {
                 // With nothing in it there is nothing to answer.
                 if !claims.is_empty() && total >= self.redeem_min() {
-                    self.send_claims(tag, claims, total);
+                    self.send_claims(tag, claims, Sum { total, is_last_chance });
                     return Ok(());
                 }
                 self.pace.under_way = false;

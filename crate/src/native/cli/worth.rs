@@ -62,7 +62,16 @@ impl Worth {
 
     /// The most that the redemption of a sum may cost, in wei.
     pub(super) fn of(&self, sum: TokenUnits) -> u128 {
-        let part = U256::from(sum.0) * U256::from(self.max_gas_percent);
+        self.part(sum, self.max_gas_percent)
+    }
+
+    /// The most that is no loss, in wei, where the sum may be gone later.
+    pub(super) fn at_most(&self, sum: TokenUnits) -> u128 {
+        self.part(sum, 100)
+    }
+
+    fn part(&self, sum: TokenUnits, percent: u8) -> u128 {
+        let part = U256::from(sum.0) * U256::from(percent);
         // 128 bits, 7 and 120.
         let scaled = part.saturating_mul(U256::from(COIN_WEI) * U256::from(PRICE_SCALE));
         (scaled / self.coin_price.saturating_mul(U256::from(100))).saturating_to()

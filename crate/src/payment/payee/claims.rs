@@ -89,12 +89,14 @@ impl Payee {
         }
         ready.sort_by_key(|(rank, _)| *rank);
         let claim =
-            |((_, due, id), range): ((_, core::cmp::Reverse<TokenUnits>, _), &PayeeRange)| {
+            |((_, due, id), range): ((_, core::cmp::Reverse<TokenUnits>, RangeId), &PayeeRange)| {
                 let best = &range.best;
+                let account = self.accounts.get(&id.account);
                 ReadyClaim {
                     id,
                     claim: best.voucher.claim(&best.signature, best.k, best.w),
                     due: due.0,
+                    is_last_chance: account.is_some_and(|a| a.exit_at.is_some()),
                 }
             };
         ready.into_iter().map(claim).collect()

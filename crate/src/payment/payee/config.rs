@@ -150,6 +150,8 @@ pub struct ReadyClaim {
     pub claim: abi::Claim,
     /// The vault's payment for it.
     pub due: TokenUnits,
+    /// Its buyer withdraws: later there may be nothing to pay it from.
+    pub is_last_chance: bool,
 }
 
 /// The end of one claim.

@@ -286,8 +286,9 @@ impl SimNet {
         let now = self.now;
         let node = &mut self.nodes[id.0];
         match &event {
-            Event::ClaimsReady { tag, claims, total }
-                if !claims.is_empty() && !self.vault.unanswered =>
+            Event::ClaimsReady {
+                tag, claims, total, ..
+            } if !claims.is_empty() && !self.vault.unanswered =>
             {
                 let life = node.life;
                 let what = What::Redeem(id, life, *tag, claims.clone(), *total);

@@ -145,9 +145,10 @@ impl MagnetLink {
             "xs" => keep_decoded(&mut self.exact_sources, MAX_EXACT_SOURCES, value),
             "x.pe" => keep_decoded(&mut self.peer_addresses, MAX_PEER_ADDRESSES, value),
             "so" => {
-                self.select_only = decode(value)
-                    .and_then(|v| parse_selection(&v))
-                    .unwrap_or_default()
+                // A part that cannot be read names no file: all files would be fetched, and paid for, because of it.
+                let text = decode(value).unwrap_or_default();
+                let room = MAX_SELECTED_RANGES - self.select_only.len();
+                (self.select_only).extend(selected_ranges(&text).flatten().take(room));
             }
             "pw.content" => self.content = Some(parse_content(value)?),
             _ => {}
@@ -373,20 +374,23 @@ fn parse_base32(digits: &str) -> Option<InfoHash> {
 
 /// File numbers and ranges such as `0,2,4-6` (BEP 53); `None` if it is no list of these, or one of too many.
 pub fn parse_selection(text: &str) -> Option<Vec<RangeInclusive<u32>>> {
-    let mut out = Vec::new();
-    for part in text.split(',').filter(|part| !part.is_empty()) {
+    let ranges = selected_ranges(text).take(MAX_SELECTED_RANGES + 1);
+    let ranges: Option<Vec<_>> = ranges.collect();
+    ranges.filter(|ranges| ranges.len() <= MAX_SELECTED_RANGES)
+}
+
+/// Each part of such a list; `None` is a part that cannot be read.
+fn selected_ranges(text: &str) -> impl Iterator<Item = Option<RangeInclusive<u32>>> {
+    let number = |text: &str| {
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse::<u32>().ok()).flatten()
+    };
+    let parts = text.split(',').filter(|part| !part.is_empty());
+    parts.map(move |part| {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| {
-            let digits = text.bytes().all(|b| b.is_ascii_digit());
-            digits.then(|| text.parse::<u32>().ok()).flatten()
-        };
         let (from, to) = (number(from)?, number(to)?);
-        if from > to || out.len() == MAX_SELECTED_RANGES {
-            return None;
-        }
-        out.push(from..=to);
-    }
-    Some(out)
+        (from <= to).then_some(from..=to)
+    })
 }
 
 fn parse_content(text: &str) -> Result<[u8; 32], MagnetError> {
@@ -535,11 +539,14 @@ mod tests {
             "+1",
             "4294967296",
             "1-2-3",
-            "0,x",
             "%zz",
         ] {
             assert!(with(&format!("so={value}")).select_only.is_empty());
         }
+        for value in ["0,x", "x,0,9-7", "0&so=-"] {
+            assert_eq!(with(&format!("so={value}")).select_only, [0..=0], "{value}");
+        }
+        assert_eq!(with("so=0&so=2").select_only, [0..=0, 2..=2]);
         with("xt=urn:btih:short");
         with("xt=%zz");
     }
@@ -629,7 +636,7 @@ mod tests {
         assert_eq!(link.peer_addresses.len(), MAX_PEER_ADDRESSES);
         let ranges = "1,".repeat(MAX_SELECTED_RANGES + 1);
         let link = parse(&format!("magnet:?xt=urn:btih:{HEX}&so={ranges}")).unwrap();
-        assert!(link.select_only.is_empty());
+        assert_eq!(link.select_only.len(), MAX_SELECTED_RANGES);
     }
 
     fn link() -> impl Strategy<Value = MagnetLink> {

@@ -255,9 +255,10 @@ fn forgetful() -> (Buying, Revealed) {
     (b, Revealed { voucher, k, w })
 }
 
-/// The seller connects and quotes; nothing is wanted from it.
+/// The seller connects and quotes. Its blocks are wanted, but not at its price: so no COMMIT takes a range.
 fn meets(b: &mut Buying, conn: ConnectionId) -> Vec<PayMessage> {
     b.payer.connected(ms(6_000), conn, info(1));
+    (b.payer).want(ms(6_000), conn, V1, true, FineUnits(UNIT.0 - 1));
     let done = b.say(ms(6_000), conn, PayMessage::Terms(terms(UNIT)));
     done.sent.into_iter().map(|(_, message)| message).collect()
 }
@@ -275,7 +276,7 @@ fn named(message: &PayMessage) -> Voucher {
 }
 
 #[test]
-fn a_buyer_that_comes_back_names_its_sum_once_whether_or_not_it_buys() {
+fn a_buyer_that_comes_back_names_its_sum_once_though_the_price_is_too_high() {
     let (mut b, _) = forgetful();
     let said = meets(&mut b, A);
     let [said] = &said[..] else {
@@ -296,6 +297,7 @@ fn a_buyer_that_comes_back_names_its_sum_once_whether_or_not_it_buys() {
 fn a_buyer_without_a_range_of_the_payee_names_nothing() {
     let (mut b, _) = forgetful();
     b.payer.connected(ms(6_000), A, info(1));
+    b.payer.want(ms(6_000), A, V1, true, FineUnits(UNIT.0 - 1));
     let mut other = terms(UNIT);
     other.payee = Address::repeat_byte(0x34);
     let done = b.say(ms(6_000), A, PayMessage::Terms(other));
@@ -306,6 +308,7 @@ fn a_buyer_without_a_range_of_the_payee_names_nothing() {
 fn a_range_that_a_commit_takes_meanwhile_is_not_named() {
     let (mut b, shown) = forgetful();
     b.payer.connected(ms(6_000), A, info(1));
+    (b.payer).want(ms(6_000), A, V1, true, FineUnits(UNIT.0 - 1));
     b.payer
         .message(ms(6_000), A, PayMessage::Terms(terms(UNIT)));
     let waiting = b.run_to(ms(6_000), |action| matches!(action, PayAction::Sign { .. }));
@@ -395,6 +398,174 @@ fn the_sum_of_a_connection_that_is_lost_is_named_on_another_to_the_same_payee() 
         .map(|(conn, m)| (*conn, named(m).base))
         .collect();
     assert_eq!(sums, [(B, blocks(8))]);
+}
+
+#[test]
+fn who_only_claims_the_payees_name_learns_neither_account_nor_sum() {
+    let (mut b, shown) = forgetful();
+    b.payer.connected(ms(6_000), A, info_at("203.0.113.9"));
+    let done = b.say(ms(6_000), A, PayMessage::Terms(terms(UNIT)));
+    assert!(done.sent.is_empty(), "{:?}", done.sent);
+    let less = Revealed { k: 0, ..shown };
+    let done = b.say(ms(6_100), A, less.held());
+    assert!(done.sent.is_empty(), "{:?}", done.sent);
+
+    (b.payer).want(ms(6_200), A, V1, true, FineUnits(UNIT.0 - 1));
+    let done = b.run(ms(6_200));
+    let [(A, said)] = &done.sent[..] else {
+        panic!("{:?}", done.sent);
+    };
+    assert_eq!(named(said).base, blocks(8), "where it buys");
+}
+
+/// What a seller shows of range 1, signed by the session key: three steps.
+fn three_steps(change: fn(&mut Voucher)) -> PayMessage {
+    let (mut v, chain) = voucher(1, FineUnits(0), 5);
+    change(&mut v);
+    held(&v, &chain, 3)
+}
+
+#[test]
+fn an_own_promise_that_the_records_contradict_holds_the_account_for_good() {
+    let promises: [Lie<Voucher>; 3] = [
+        ("of more serials", |v| v.count = 2),
+        ("of other content", |v| v.content = B256::repeat_byte(7)),
+        ("of serials that no range begins with", |v| v.first = 2),
+    ];
+    for (named, change) in promises {
+        let (mut b, _) = forgetful();
+        meets(&mut b, A);
+        b.say(ms(6_100), A, three_steps(change));
+        let account = b.payer.held_account();
+        assert!(account.is_some(), "a promise {named}");
+        assert_eq!(b.payer.totals().spent, blocks(8), "a promise {named}");
+        b.restart(ms(7_000));
+        assert_eq!(b.payer.held_account(), account, "a promise {named}");
+    }
+}
+
+#[test]
+fn an_own_promise_whose_range_has_no_record_holds_the_account_below_the_next_serial_too() {
+    let (mut b, shown) = forgetful();
+    let account = piecework::payment::voucher::account_id(OWNER, session_address());
+    let key = piecework::payment::record::Key::PayerRange(account, 1);
+    b.store.remove(&key.text(&vault())).unwrap();
+    b.restart(ms(5_500));
+    assert_eq!(b.payer.held_account(), None);
+    meets(&mut b, A);
+    b.say(ms(6_100), A, shown.held());
+    assert_eq!(b.payer.held_account(), Some(account));
+}
+
+#[test]
+fn a_step_on_a_range_that_was_never_paid_on_here_holds_the_account() {
+    let mut b = Buying::new();
+    b.connect(ms(0), A, V1).commit();
+    b.payer.disconnected(ms(100), A);
+    b.run(ms(100));
+    meets(&mut b, B);
+    b.say(ms(6_100), B, three_steps(|_| ()));
+    assert!(b.payer.held_account().is_some());
+    assert_eq!(b.payer.totals().spent, blocks(3));
+
+    // While its COMMIT waits for the answer of another peer, too.
+    let mut b = Buying::new();
+    meets(&mut b, B);
+    b.connect(ms(6_000), A, V1).commit();
+    b.say(ms(6_100), B, three_steps(|_| ()));
+    assert!(b.payer.held_account().is_some());
+    assert_eq!(b.payer.totals().spent, blocks(0), "STATE will tell");
+}
+
+#[test]
+fn promises_that_were_never_signed_hold_nothing() {
+    let (mut b, _) = forgetful();
+    meets(&mut b, A);
+    b.say(
+        ms(6_100),
+        A,
+        three_steps(|v| {
+            v.owner = Address::repeat_byte(0x23);
+            v.count = 2;
+        }),
+    );
+    b.say(ms(6_200), A, three_steps(|v| v.count = 2));
+    assert_eq!(b.payer.held_account(), None, "it is not heard again");
+}
+
+#[test]
+fn the_sum_of_a_commit_without_an_answer_is_named_on_a_connection_that_lives() {
+    let mut b = Buying::new();
+    assert!(meets(&mut b, A).is_empty());
+    assert_eq!(b.connect(ms(6_000), B, V1).commit().first, 1);
+    b.payer.tick(ms(66_000));
+    let done = b.run(ms(66_000));
+    let on: Vec<_> = (done.sent.iter())
+        .map(|(conn, m)| (*conn, named(m).first))
+        .collect();
+    assert_eq!(on, [(A, 1)]);
+}
+
+/// Eight blocks were paid on a connection that is gone, and no store of their sum succeeded.
+fn not_stored() -> Buying {
+    let mut b = Buying::new();
+    b.open();
+    b.buy(ms(20), 0..8);
+    b.payer.disconnected(ms(100), A);
+    fails(&mut b, ms(100));
+    b
+}
+
+fn is_put(action: &PayAction) -> bool {
+    matches!(action, PayAction::PutRecord { .. })
+}
+
+/// The one record that is to be stored now is not.
+fn fails(b: &mut Buying, now: piecework::time::Timestamp) {
+    let puts = b.run_to(now, is_put).puts;
+    let [effect] = puts[..] else {
+        panic!("{puts:?}");
+    };
+    b.payer.stored(now, effect, false);
+}
+
+#[test]
+fn a_sum_that_no_connection_has_and_that_could_not_be_stored_is_stored_later() {
+    let mut b = not_stored();
+    assert_eq!(b.payer.next_timeout(), ms(600));
+    b.payer.tick(ms(600));
+    fails(&mut b, ms(600));
+    b.payer.connected(ms(700), B, info(1));
+    (b.payer).want(ms(700), B, V1, true, FineUnits(UNIT.0 - 1));
+    b.payer.message(ms(700), B, PayMessage::Terms(terms(UNIT)));
+    // The record that the RECONCILE waits for.
+    fails(&mut b, ms(700));
+    assert_eq!(b.payer.next_timeout(), ms(1_200));
+    b.payer.tick(ms(1_200));
+    fails(&mut b, ms(1_200));
+    b.payer.close(ms(1_300));
+    assert_eq!(b.run_to(ms(1_300), is_put).puts.len(), 1, "at the end");
+    b.payer.tick(ms(9_000));
+    assert!(b.run_to(ms(9_000), is_put).puts.is_empty(), "one at a time");
+}
+
+#[test]
+fn a_sum_that_rose_while_it_was_written_is_named_as_it_is_now() {
+    let mut b = not_stored();
+    b.payer.connected(ms(200), B, info(1));
+    (b.payer).want(ms(200), B, V1, true, FineUnits(UNIT.0 - 1));
+    b.payer.message(ms(200), B, PayMessage::Terms(terms(UNIT)));
+    let [written] = b.run_to(ms(200), is_put).puts[..] else {
+        panic!("one record");
+    };
+    let (v, chain) = voucher(1, FineUnits(0), 5);
+    b.say(ms(300), B, held(&v, &chain, 12));
+    b.payer.stored(ms(400), written, true);
+    let done = b.run(ms(400));
+    let [(B, said)] = &done.sent[..] else {
+        panic!("{:?}", done.sent);
+    };
+    assert_eq!(named(said).base, blocks(12));
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub(super) struct PayerAccount {
     /// Next free serial.
     pub(super) next: u64,
     pub(super) ranges: Map<u32, PayerRange>,
+    /// Ranges whose sum could not be stored, by first serial, until it is: perhaps no connection has them.
+    pub(super) unstored: Set<u32>,
     /// Sum of `paid` over all ranges.
     pub(super) spent: FineUnits,
     /// Highest bound seen: it never falls while the account lives.
@@ -193,6 +195,7 @@ impl Payer {
                     .fold(0, |sum, r| r.paid.0.saturating_add(sum)),
             ),
             ranges,
+            unstored: Set::new(),
             bound: 0,
             scan: Scan::Running {
                 todo: (0..=next >> 8).collect(),

@@ -485,9 +485,11 @@ impl Payer {
             self.settle(conn);
             self.bye(conn, ByeReason::Shutdown);
             self.end(conn, EndReason::Closed);
-            for first in self.ranges_of(conn) {
-                self.store_paid(first);
-            }
+        }
+        // Also those that no connection has, and that could not be stored.
+        let ranges = self.account.iter().flat_map(|a| a.ranges.keys());
+        for first in ranges.copied().collect::<Vec<_>>() {
+            self.store_paid(first);
         }
         self.store_stakes();
     }
@@ -511,6 +513,7 @@ impl Payer {
     pub fn tick(&mut self, now: Timestamp) {
         self.turn(now);
         self.retry_scan();
+        self.retry_stores();
         self.draw_stranger();
         let conns: Vec<_> = self.conns.keys().copied().collect();
         for conn in conns {
@@ -532,7 +535,7 @@ impl Payer {
 
     /// When [`Payer::tick`] is to be called next.
     pub fn next_timeout(&self) -> Timestamp {
-        let mut at = self.scan_retry_at();
+        let mut at = self.scan_retry_at().min(self.store_retry_at());
         for conn in self.conns.values() {
             at = at.min(conn.pay_deadline.unwrap_or(Timestamp::NEVER));
             for first in &conn.ranges {

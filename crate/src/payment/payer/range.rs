@@ -42,6 +42,7 @@ pub(super) enum PayerTask {
     },
     /// The record of a sum that a RECONCILE is to name, then its signature.
     Reconcile {
+        account: B256,
         conn: ConnectionId,
         voucher: Box<Voucher>,
     },
@@ -213,6 +214,12 @@ impl PayerRange {
     pub(super) fn raise_paid(&mut self, paid: FineUnits, spent: &mut FineUnits) {
         spent.0 = (spent.0).saturating_add(paid.0.saturating_sub(self.paid.0));
         self.paid = self.paid.max(paid);
+    }
+
+    /// What was put on record last is not there. If more is revealed than is on record, it is stored later.
+    pub(super) fn store_failed(&mut self, now: Timestamp) {
+        self.emitted_paid = self.durable_paid;
+        self.dirty_since = (self.paid > self.durable_paid).then_some(now);
     }
 
     /// Its connection, which brought this many blocks, has had it long enough that somebody else may want it: each

@@ -194,7 +194,14 @@ impl Payer {
         };
         let selected = self.account_id();
         match work {
-            PayerTask::Reconcile { conn, voucher } if ok => self.sum_stored(conn, voucher),
+            PayerTask::Reconcile {
+                account,
+                conn,
+                voucher,
+            } if Some(account) == selected => match ok {
+                true => self.sum_stored(account, conn, voucher),
+                false => self.not_stored(voucher.first),
+            },
             PayerTask::Reserve {
                 account,
                 first,
@@ -214,6 +221,9 @@ impl Payer {
                 }
                 if !ok {
                     self.abort(first);
+                    if paid.is_some() {
+                        self.not_stored(first);
+                    }
                 } else if waits.is_empty() {
                     range.reserved = true;
                     self.sign(first);
@@ -224,14 +234,10 @@ impl Payer {
                 first,
                 paid,
             } if Some(account) == selected => {
-                let now = self.now;
-                if let Some(range) = self.range_mut(first) {
-                    if ok {
-                        range.durable_paid = range.durable_paid.max(paid);
-                    } else {
-                        range.emitted_paid = range.durable_paid;
-                        range.dirty_since = Some(now);
-                    }
+                if !ok {
+                    self.not_stored(first);
+                } else if let Some(range) = self.range_mut(first) {
+                    range.durable_paid = range.durable_paid.max(paid);
                 }
             }
             _ => {}
@@ -271,8 +277,12 @@ impl Payer {
         self.turn(now);
         let (id, first) = match self.out.ended(effect) {
             Some(PayerTask::Sign { account, first }) => (account, first),
-            Some(PayerTask::Reconcile { conn, voucher }) => {
-                return self.sum_signed(conn, &voucher, result);
+            Some(PayerTask::Reconcile {
+                account,
+                conn,
+                voucher,
+            }) => {
+                return self.sum_signed(account, conn, &voucher, result);
             }
             _ => return,
         };
@@ -413,6 +423,43 @@ impl Payer {
         if let Some(c) = conn.and_then(|conn| self.conns.get_mut(&conn)) {
             c.acked &= !c.ranges.is_empty();
         }
+    }
+
+    /// The revealed sum is not on record. It is stored later, whether or not a connection has the range by then.
+    fn not_stored(&mut self, first: u32) {
+        let now = self.now;
+        if let Some(account) = self.account.as_mut()
+            && let Some(range) = account.ranges.get_mut(&first)
+        {
+            range.store_failed(now);
+            account.unstored.insert(first);
+        }
+    }
+
+    /// Stores again what could not be stored, in time.
+    pub(super) fn retry_stores(&mut self) {
+        let now = self.now;
+        let Some(account) = self.account.as_mut() else {
+            return;
+        };
+        let ranges = &account.ranges;
+        let dirty_since = |first: &u32| ranges.get(first).and_then(|r| r.dirty_since);
+        account
+            .unstored
+            .retain(|first| dirty_since(first).is_some());
+        let is_due = |first: &u32| dirty_since(first).is_some_and(|at| at + STORE_DELAY <= now);
+        let due: Vec<u32> = account.unstored.iter().copied().filter(is_due).collect();
+        for first in due {
+            self.store_paid(first);
+        }
+    }
+
+    /// When [`Payer::retry_stores`] has something to do.
+    pub(super) fn store_retry_at(&self) -> Timestamp {
+        let since = |first: &u32| self.range(*first)?.dirty_since;
+        let unstored = self.account.iter().flat_map(|a| a.unstored.iter());
+        let first = unstored.filter_map(since).min();
+        first.map_or(Timestamp::NEVER, |at| at + STORE_DELAY)
     }
 
     /// Stores the revealed sum, if that is news.

@@ -11,6 +11,7 @@
 use alloy_primitives::{Address, B256};
 
 use super::range::{PayerRange, PayerTask};
+use super::seller::Seller;
 use super::{Conn, Payer};
 use crate::payment::chain;
 use crate::payment::record::{Key, PayerRangeLife};
@@ -27,13 +28,16 @@ impl Payer {
         let Some(account) = self.account.as_ref().filter(|a| a.ready() || a.held()) else {
             return;
         };
-        let Some(c) = self.conns.get_mut(&conn).filter(|c| !c.greeted) else {
+        let Some(c) = self.conns.get(&conn).filter(|c| !c.greeted) else {
             return;
         };
-        let Some(payee) = c.quote.as_ref().map(|q| q.terms.payee) else {
+        let payee = c.quote.as_ref().map(|q| q.terms.payee);
+        let Some(payee) = payee.filter(|payee| self.is_dealt_with(conn, *payee)) else {
             return;
         };
-        c.greeted = true;
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.greeted = true;
+        }
         let tranche = account.info.tranche;
         let of_payee = || {
             let newest_first = account.ranges.values().rev();
@@ -46,14 +50,23 @@ impl Payer {
         }
     }
 
+    /// Whether the peer may learn the account and the sum: blocks are wanted from it, so that a COMMIT would tell it as
+    /// much, or it sold some in this run. Anybody can claim a payee's name.
+    fn is_dealt_with(&self, conn: ConnectionId, payee: Address) -> bool {
+        self.conns.get(&conn).is_some_and(|c| {
+            let book = self.sellers.get(&Seller::new(payee, conn, &c.info));
+            c.wanted_terms().is_some() || c.delivered || book.is_some_and(|b| b.served)
+        })
+    }
+
     /// A connection ended, or did not answer, that had this range: its sum is named on another one to the same payee.
     pub(super) fn name_elsewhere(&mut self, first: u32) {
         let Some((payee, unit)) = self.range(first).map(|r| (r.payee, r.price)) else {
             return;
         };
-        let sells = |c: &Conn| (c.quote.as_ref()).is_some_and(|q| q.terms.payee == payee);
-        // The newest: an older one may be dead as well.
-        let other = self.conns.iter().rev().find(|(_, c)| sells(c));
+        let is_payee = |c: &Conn| (c.quote.as_ref()).is_some_and(|q| q.terms.payee == payee);
+        // The one that did not answer ended. The newest: an older one may be dead as well.
+        let other = (self.conns.iter().rev()).find(|(_, c)| c.ended.is_none() && is_payee(c));
         if let Some(conn) = other.map(|(conn, _)| *conn) {
             self.reconcile(conn, first, unit);
         }
@@ -61,6 +74,12 @@ impl Payer {
 
     /// Prepares a voucher without steps whose base is the sum on record. As always, the base is durable first.
     fn reconcile(&mut self, conn: ConnectionId, first: u32, unit: FineUnits) {
+        let payee = self.range(first).map(|r| r.payee);
+        let may_hear =
+            |payee| self.is_dealt_with(conn, payee) || self.was_first_to_sell(conn, first);
+        if !payee.is_some_and(may_hear) {
+            return;
+        }
         let root = self.fresh_tip();
         let Some(account) = self.account.as_mut() else {
             return;
@@ -85,36 +104,57 @@ impl Payer {
             luck: B256::ZERO,
         });
         if range.durable_paid == range.paid {
-            return self.sum_stored(conn, voucher);
+            return self.sum_stored(id, conn, voucher);
         }
         range.emitted_paid = range.paid;
         range.dirty_since = None;
         let record = range.record().encode();
-        let work = PayerTask::Reconcile { conn, voucher };
+        let work = PayerTask::Reconcile {
+            account: id,
+            conn,
+            voucher,
+        };
         self.put(Key::PayerRange(id, first), record, work);
     }
 
     /// The sum is durable: the session key signs it.
-    pub(super) fn sum_stored(&mut self, conn: ConnectionId, voucher: Box<Voucher>) {
+    pub(super) fn sum_stored(&mut self, account: B256, conn: ConnectionId, voucher: Box<Voucher>) {
         let digest = voucher.digest(&self.config.vault);
-        if let Some(range) = self.unchanged(&voucher) {
-            range.durable_paid = range.paid;
-            let effect = self.out.begin(PayerTask::Reconcile { conn, voucher });
-            self.out.push(PayAction::Sign { effect, digest });
+        if let Some(range) = self.range_mut(voucher.first) {
+            range.durable_paid = range.durable_paid.max(voucher.base);
         }
+        if !self.is_unchanged(account, &voucher) {
+            return self.greet_again(conn);
+        }
+        let work = PayerTask::Reconcile {
+            account,
+            conn,
+            voucher,
+        };
+        let effect = self.out.begin(work);
+        self.out.push(PayAction::Sign { effect, digest });
     }
 
-    /// The range of a sum, if no connection took it, and nothing was added to it, since the sum was written.
-    fn unchanged(&mut self, voucher: &Voucher) -> Option<&mut PayerRange> {
-        let account = (self.account.as_mut()).filter(|a| a.info.owner == voucher.owner)?;
-        let range = account.ranges.get_mut(&voucher.first)?;
-        let is_same = range.payee == voucher.payee && range.paid == voucher.base;
-        (is_same && range.may_be_named()).then_some(range)
+    /// Whether no connection took the range of a sum, and nothing was added to it, since the sum was written.
+    fn is_unchanged(&self, account: B256, voucher: &Voucher) -> bool {
+        let account = self.account.as_ref().filter(|a| a.id == account);
+        account
+            .and_then(|a| a.ranges.get(&voucher.first))
+            .is_some_and(|r| r.is_of(voucher) && r.paid == voucher.base && r.may_be_named())
+    }
+
+    /// The range that was to be named is another now: one is chosen anew.
+    fn greet_again(&mut self, conn: ConnectionId) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.greeted = false;
+        }
+        self.greet(conn);
     }
 
     /// The session key signed a sum, or did not.
     pub(super) fn sum_signed(
         &mut self,
+        account: B256,
         conn: ConnectionId,
         sum: &Voucher,
         result: Result<Signature, NotSigned>,
@@ -122,12 +162,8 @@ impl Payer {
         let Ok(signature) = result else {
             return;
         };
-        if self.unchanged(sum).is_none() {
-            // A COMMIT took the range meanwhile, and another one is named.
-            if let Some(c) = self.conns.get_mut(&conn) {
-                c.greeted = false;
-            }
-            return self.greet(conn);
+        if !self.is_unchanged(account, sum) {
+            return self.greet_again(conn);
         }
         let voucher = sum.to_body(&signature);
         let is_own = self.signed_here(sum.payee, &voucher).is_some();
@@ -157,11 +193,14 @@ impl Payer {
         };
         let cap = voucher::range_cap(shown.count, account.info.tranche);
         let held = shown.owed_at(k).min(cap);
-        if let Some(range) = account.ranges.get(&shown.first) {
-            let is_same = range.payee == payee
-                && (range.count, range.content) == (shown.count, shown.content);
+        let known = account.ranges.get(&shown.first);
+        let known = known.filter(|range| range.is_of(&shown));
+        // Nothing is paid on a range that was made in this run before its first ACK.
+        let is_forgotten = known.is_none_or(|range| range.fresh);
+        if let Some(range) = known {
             // A range that a connection uses is agreed on by its COMMIT.
-            if !is_same || range.conn.is_some() || held == range.paid {
+            let is_used = range.conn.is_some();
+            if held == range.paid || is_used && !(range.fresh && held > range.paid) {
                 return;
             }
             if held < range.paid {
@@ -184,12 +223,15 @@ impl Payer {
         let Some(voucher) = own else {
             return;
         };
-        // An own signature over serials that were never promised here: the records are behind.
-        self.skip_past(voucher.end() - 1);
+        // An own promise or a step that is not on record: the records are behind.
+        if is_forgotten {
+            self.hold_for_good();
+        }
         let Some(account) = self.account.as_mut() else {
             return;
         };
-        if let Some(range) = account.ranges.get_mut(&voucher.first) {
+        let range = account.ranges.get_mut(&voucher.first);
+        if let Some(range) = range.filter(|r| r.is_of(&voucher) && r.conn.is_none()) {
             range.raise_paid(held, &mut account.spent);
             range.price = voucher.unit;
             range.title.get_or_insert(torrent);
@@ -199,6 +241,12 @@ impl Payer {
 }
 
 impl PayerRange {
+    /// The promise is of this range: the same serials, payee and content.
+    fn is_of(&self, v: &Voucher) -> bool {
+        let same = (v.first, v.count, v.payee, v.content);
+        same == (self.first, self.count, self.payee, self.content)
+    }
+
     /// No connection uses it, its serials are durable, and a sum of it is still worth something.
     fn may_be_named(&self) -> bool {
         self.conn.is_none() && self.reserved && self.life != PayerRangeLife::Consumed

@@ -113,6 +113,7 @@ enum Request {
     Stored(oneshot::Sender<Vec<InfoHash>>),
     Survey(InfoHash, oneshot::Sender<Vec<SurveyedFile>>),
     Place(InfoHash, Option<PathBuf>),
+    Shared(InfoHash, oneshot::Sender<Vec<(PathBuf, InfoHash)>>),
     Receipts(oneshot::Sender<Account>),
 }
 
@@ -193,6 +194,19 @@ impl Handle {
             .await
             .map_err(|_| Stopped)?;
         Ok(receiver.await.unwrap_or_default())
+    }
+
+    /// The files of a torrent that another one has, too; see [`Storage::shared`].
+    ///
+    /// # Errors
+    /// The peer has stopped.
+    pub async fn shared(&self, info_hash: InfoHash) -> Result<Vec<(PathBuf, InfoHash)>, Stopped> {
+        let (answer, receiver) = oneshot::channel();
+        self.requests
+            .send(Request::Shared(info_hash, answer))
+            .await
+            .map_err(|_| Stopped)?;
+        receiver.await.map_err(|_| Stopped)
     }
 }
 
@@ -360,6 +374,10 @@ impl Driver {
                     }
                     Some(Request::Place(info_hash, folder)) => {
                         self.storage.place(info_hash, folder);
+                        continue;
+                    }
+                    Some(Request::Shared(info_hash, answer)) => {
+                        let _ = answer.send(self.storage.shared(info_hash));
                         continue;
                     }
                     Some(Request::Survey(info_hash, answer)) => {

@@ -44,6 +44,9 @@ pub const MAX_READ_LEN: u64 = 64 << 20;
 /// Bytes hashed at a time.
 const HASH_CHUNK_LEN: usize = 256 * 1024;
 
+/// Most files that [`Storage::shared`] names.
+pub const MAX_SHARED_NAMED: usize = 64;
+
 type Outcome = Result<EffectResult, EffectError>;
 
 /// All torrents' files.
@@ -176,6 +179,12 @@ impl Storage {
             // Dropped with its question, so the caller sees that nobody answers.
             let _ = worker.queue.try_send(Job::Survey(answer));
         }
+    }
+
+    /// The files of a torrent that another one has, too, with that one: the first [`MAX_SHARED_NAMED`] by path. They
+    /// stay where the torrent is removed with its data.
+    pub fn shared(&self, info_hash: InfoHash) -> Vec<(PathBuf, InfoHash)> {
+        self.users.shared(info_hash, MAX_SHARED_NAMED)
     }
 
     /// Waits for everything submitted. Blocks; results must still be received meanwhile. `recorded`: the records name
@@ -608,6 +617,10 @@ impl TorrentFiles {
                 continue;
             }
             let path = checked_path(&self.data_dir, &place.components)?;
+            // Another torrent serves it.
+            if self.users.other(&path, self.info_hash).is_some() {
+                continue;
+            }
             remove_if_there(&path)?;
             let mut dir = path.parent();
             // Folders that others use are not empty, and stay.

@@ -35,6 +35,21 @@ impl Users {
         found.iter().copied().find(|other| *other != info_hash)
     }
 
+    /// The files that this torrent and another one have, with that one, by path: so many at the most.
+    pub(super) fn shared(&self, info_hash: InfoHash, most: usize) -> Vec<(PathBuf, InfoHash)> {
+        let table = self.table();
+        let mut shared: Vec<(PathBuf, InfoHash)> = (table.iter())
+            .filter(|(_, uses)| uses.found.contains(&info_hash) || uses.writer == Some(info_hash))
+            .filter_map(|(path, uses)| {
+                let other = uses.found.iter().find(|other| **other != info_hash)?;
+                Some((path.clone(), *other))
+            })
+            .collect();
+        shared.sort_unstable();
+        shared.truncate(most);
+        shared
+    }
+
     /// The torrent that writes to it from now on, or did before.
     pub(super) fn claim(&self, path: &Path, info_hash: InfoHash) -> InfoHash {
         let mut table = self.table();

@@ -20,6 +20,7 @@ mod pair;
 mod redeeming;
 mod selection;
 mod serve;
+mod serve_faults;
 mod serve_http;
 mod serve_paid;
 mod served;

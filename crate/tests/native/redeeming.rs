@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::common::{Node, earned, exiting, paid_run};
+use crate::common::{CHAIN_ID, Film, Node, Program, VAULT, earned, exiting, paid_run};
 use serde_json::{Value, json};
 
 const GWEI: u128 = 1_000_000_000;
@@ -151,12 +151,6 @@ fn earnings_wait_until_their_gas_is_worth_it_and_that_is_said_once() {
 
 #[test]
 fn the_least_claim_follows_the_price_of_gas_down() {
-    let (film, node) = (earned(8), Node::start());
-    node.set("state(bytes32,uint256)", json!(exiting()));
-    // A claim's gas is worth 0.24 tokens and more, and each of the claims 0.0064.
-    node.set_base_fee(3 * GWEI);
-    node.set_quantity("eth_estimateGas", 800_000);
-    node.mines();
     let seed = [
         "seed",
         "film.torrent",
@@ -169,7 +163,34 @@ fn the_least_claim_follows_the_price_of_gas_down() {
         "--stats",
         "1",
     ];
-    let mut seller = paid_run(film.dir.path(), &node, &seed);
+    follows_gas_down(|film, node| paid_run(film.dir.path(), node, &seed));
+}
+
+#[test]
+fn a_daemons_least_claim_follows_the_price_of_gas_down() {
+    follows_gas_down(|film, node| {
+        let text = format!(
+            "data = \".\"\n[network]\nice_servers = []\n\
+             [chain]\nvault = \"{VAULT}\"\nchain_id = {CHAIN_ID}\nrpc = \"{}\"\n\
+             [sell]\npayee_key = \"payee.key\"\nredeem_every = 1\ncoin_price = \"3000\"\n\
+             [[torrent]]\nsource = \"film.torrent\"\n",
+            node.config().rpc_url
+        );
+        std::fs::write(film.dir.path().join("serve.toml"), text).unwrap();
+        let serve = ["serve", "serve.toml", "--json", "--stats", "1"];
+        Program::start_in(film.dir.path(), &serve)
+    });
+}
+
+/// What a seller does that redeems every second and knows that a coin costs 3,000 tokens.
+fn follows_gas_down(start: impl FnOnce(&Film, &Node) -> Program) {
+    let (film, node) = (earned(8), Node::start());
+    node.set("state(bytes32,uint256)", json!(exiting()));
+    // A claim's gas is worth 0.24 tokens and more, and each of the claims 0.0064.
+    node.set_base_fee(3 * GWEI);
+    node.set_quantity("eth_estimateGas", 800_000);
+    node.mines();
+    let mut seller = start(&film, &node);
     for _ in 0..4 {
         let said = seller.until(|line| line["event"] == "stats" || line["event"] == "redeemed");
         assert_eq!(said["event"], "stats", "nothing is due: {said}");

@@ -35,9 +35,13 @@ impl Disk {
     }
 
     fn run(&mut self, op: StorageOp) -> Result<EffectResult, EffectError> {
+        self.run_of(TORRENT, op)
+    }
+
+    fn run_of(&mut self, torrent: InfoHash, op: StorageOp) -> Result<EffectResult, EffectError> {
         self.next += 1;
         let sent = EffectId(self.next);
-        self.storage.submit(TORRENT, sent, op, Vec::new())?;
+        self.storage.submit(torrent, sent, op, Vec::new())?;
         match self.results.blocking_recv().unwrap() {
             Input::EffectDone { id, result } => {
                 assert_eq!(id, sent);
@@ -182,6 +186,43 @@ fn the_scratch_file_lies_apart_and_goes_with_the_torrent() {
     disk.open(&[(&["t", "a"], 5)]).unwrap();
     disk.write(&[(0, 0, 5)], &[b"again"]).unwrap();
     assert_eq!(disk.read(&[(0, 0, 5)]).unwrap(), "again");
+}
+
+#[test]
+fn a_file_that_another_torrent_has_is_not_deleted_with_the_one_that_made_it() {
+    let other = InfoHash([0xcd; 20]);
+    let open = |names: &[&str]| StorageOp::Open {
+        name: "t".to_owned(),
+        files: names
+            .iter()
+            .map(|name| (vec!["t".to_owned(), (*name).to_owned()], 5))
+            .collect(),
+    };
+    let mut disk = Disk::new();
+    disk.run(open(&["both", "mine"])).unwrap();
+    disk.write(&[(0, 0, 5), (1, 0, 5)], &[b"01234", b"56789"])
+        .unwrap();
+    disk.run(StorageOp::Flush).unwrap();
+    disk.run_of(other, open(&["both"])).unwrap();
+    disk.run(StorageOp::Close { delete: true }).unwrap();
+    let (both, mine) = (
+        disk.data.path().join("t/both"),
+        disk.data.path().join("t/mine"),
+    );
+    assert_eq!(std::fs::read(&both).unwrap(), b"01234");
+    assert!(!mine.exists());
+    let read = StorageOp::Read {
+        spans: vec![span(&(0, 0, 5))],
+    };
+    let read = disk.run_of(other, read);
+    assert!(
+        matches!(&read, Ok(EffectResult::Read(b)) if b == &b"01234"[..]),
+        "{read:?}"
+    );
+    // The other one did not make it, so it stays for the user.
+    disk.run_of(other, StorageOp::Close { delete: true })
+        .unwrap();
+    assert!(both.exists());
 }
 
 #[test]

@@ -47,7 +47,20 @@ pub(super) fn ctl(args: &CtlArgs) -> Result<(), CliError> {
             let query = if *delete_data { "?data=delete" } else { "" };
             let path = format!("{}{query}", path_of(info_hash)?);
             let answer = daemon.ask(Method::DELETE, &path, None)?;
-            print(args, &answer, || vec![format!("removed {info_hash}")]);
+            print(args, &answer, || {
+                let mut lines = vec![format!("removed {info_hash}")];
+                lines.extend(
+                    answer["kept_files"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .map(|kept| {
+                            let (path, other) = (text(&kept["path"]), text(&kept["info_hash"]));
+                            format!("{path} stays: {other} has it, too")
+                        }),
+                );
+                lines
+            });
         }
         CtlVerb::Price { info_hash, price } => {
             let body = Body::Json(json!({"price": price}));

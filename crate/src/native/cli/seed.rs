@@ -48,7 +48,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
         }
         _ => payout(&args.payee, &args.chain, &state, price.0 > 0).await?,
     };
-    if let Some(text) = large_dust(&args.payee, price, decimals) {
+    if let Some(text) = large_dust(&args.payee, price, decimals, "--coin-price or --min-redeem") {
         complain(&text);
     }
     let torrents = args
@@ -189,14 +189,19 @@ fn worth(args: &PayeeArgs, decimals: u8) -> Result<Option<Worth>, CliError> {
 }
 
 /// What is to be said where a hundredth of a token, the least that is sold, is worth much: nobody would buy that at
-/// once.
-fn large_dust(args: &PayeeArgs, price: FineUnits, decimals: u8) -> Option<String> {
+/// once. `remedy`: what to name.
+pub(super) fn large_dust(
+    args: &PayeeArgs,
+    price: FineUnits,
+    decimals: u8,
+    remedy: &str,
+) -> Option<String> {
     let dust = SellConfig::dust_of(decimals);
     let is_named = args.min_redeem.is_some() || args.coin_price.is_some();
     let is_large = price.0 > 0 && dust > price.per_gb_from_per_block();
     (is_large && !is_named).then(|| {
         format!(
-            "nothing below {} tokens is sold at a time, which is more than 10^9 bytes cost here: name --coin-price or --min-redeem",
+            "nothing below {} tokens is sold at a time, which is more than 10^9 bytes cost here: name {remedy}",
             tokens(dust, decimals)
         )
     })
@@ -509,7 +514,7 @@ mod tests {
     fn that_a_hundredth_of_a_token_is_much_is_said_unless_the_operator_named_something() {
         let said = |price: &str, decimals, more: &[&str]| {
             let price = parse_price(price, decimals).unwrap();
-            large_dust(&args(more), price, decimals)
+            large_dust(&args(more), price, decimals, "--coin-price or --min-redeem")
         };
         // 60,000 dollars each: ten dollars for a GB.
         let text = said("0.00016667", 8, &[]).unwrap();

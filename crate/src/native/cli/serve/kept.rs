@@ -18,7 +18,7 @@ use crate::native::cli::output::CliError;
 use crate::native::cli::torrent::{self, Named};
 use crate::types::InfoHash;
 
-const FILE: &str = "torrents.json";
+pub(super) const FILE: &str = "torrents.json";
 /// The form of the file; another one is left alone.
 const VERSION: u32 = 1;
 /// Longest file that is read, bytes: far more than 512 torrents with long links take.
@@ -190,15 +190,15 @@ impl Memory {
         })
     }
 
-    /// Forgets the torrents that were removed, but for those that something lists.
+    /// Forgets the torrents that were removed, but for those that something lists, or may list.
     ///
     /// # Errors
     /// The disk's.
     pub(super) fn forget_removed(
         &mut self,
-        is_listed: impl Fn(&InfoHash) -> bool,
+        is_listed: impl Fn(&InfoHash, Origin) -> bool,
     ) -> Result<(), CliError> {
-        let gone = |hash: &InfoHash, kept: &Kept| kept.removed && !is_listed(hash);
+        let gone = |hash: &InfoHash, kept: &Kept| kept.removed && !is_listed(hash, kept.origin);
         self.forget(gone)
     }
 
@@ -305,9 +305,9 @@ mod tests {
         assert_eq!(added[0].1.price, None);
         assert_eq!(again.named(two, &added[0].1).unwrap().info_hash, two);
         again.update(two, |kept| kept.removed = true).unwrap();
-        again.forget_removed(|hash| *hash == two).unwrap();
+        again.forget_removed(|hash, _| *hash == two).unwrap();
         assert!(again.get(&two).is_some() && again.added().is_empty());
-        again.forget_removed(|_| false).unwrap();
+        again.forget_removed(|_, _| false).unwrap();
         again.forget_unlisted(|_| false).unwrap();
         let last = Memory::open(own).unwrap();
         assert!(last.get(&one).is_none() && last.get(&two).is_none());

@@ -12,7 +12,7 @@ mod metrics;
 pub(super) mod token;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,7 +27,7 @@ use self::config::{Plan, Title, may_hold_data};
 use self::http::{Ask, Asked, Reply, Wanted};
 use self::kept::{Kept, Memory, Origin};
 use self::token::Token;
-use self::watch::Finding;
+use self::watch::{Again, Finding, FolderId};
 use super::get;
 use super::interrupt::Interrupt;
 use super::money::tell_others_claims;
@@ -117,7 +117,9 @@ async fn run(mut plan: Plan, args: ServeArgs) -> Result<(), CliError> {
                 plan,
                 memory,
                 listed: BTreeSet::new(),
-                present: None,
+                shown: Shown::default(),
+                refused: BTreeMap::new(),
+                unwritten: BTreeSet::new(),
                 started: unix_now(),
             };
             let served = daemon.serve(&mut interrupt, args.stats).await;
@@ -141,9 +143,25 @@ struct Daemon {
     memory: Memory,
     /// The torrents of CONFIG.toml.
     listed: BTreeSet<InfoHash>,
-    /// The torrents whose files are in the watch folder, once that is known.
-    present: Option<BTreeSet<InfoHash>>,
+    shown: Shown,
+    /// What was said of each torrent of the watch folder that could not be taken up.
+    refused: BTreeMap<InfoHash, String>,
+    /// What could not be put on record, which was said.
+    unwritten: BTreeSet<&'static str>,
     started: u64,
+}
+
+/// What the looks into the watch folder showed.
+#[derive(Default)]
+struct Shown {
+    /// There was one.
+    looked: bool,
+    /// The torrents that had a file in the last look into that folder, and not where its disk is to be mounted.
+    present: BTreeSet<InfoHash>,
+    /// The last look was such a one.
+    is_sure: bool,
+    /// The folder in which a known torrent was seen.
+    folder: Option<FolderId>,
 }
 
 impl Daemon {
@@ -156,6 +174,7 @@ impl Daemon {
             };
             self.runner.handle.command(account).await.map_err(stopped)?;
         }
+        self.tell_large_dust();
         self.take_up_listed().await?;
         self.take_up_added().await?;
         let mut asked = self.open_door().await?;
@@ -168,12 +187,14 @@ impl Daemon {
         let redeems = redeem_secs > 0 && self.runner.payout.is_some();
         let mut redeem = turns(Duration::from_secs(redeem_secs.max(1)));
         redeem.tick().await;
+        self.runner.look_at_gas();
         loop {
             tokio::select! {
                 woken = self.runner.next() => self.runner.handle_woken(woken).await?,
                 _ = look.tick() => {
                     let snapshot = self.runner.look().await?;
-                    self.note_complete(&snapshot)?;
+                    let noted = self.note_complete(&snapshot);
+                    self.go_on("that a torrent is complete", noted);
                     // A buyer that owes as much as it may waits for it.
                     if redeems && self.runner.wants_redemption() {
                         self.runner.redeem_due().await?;
@@ -186,7 +207,10 @@ impl Daemon {
                         stats_line(&snapshot, runner.decimals)
                     });
                 }
-                _ = redeem.tick(), if redeems => self.runner.redeem_due().await?,
+                _ = redeem.tick(), if redeems => {
+                    self.runner.look_at_gas();
+                    self.runner.redeem_due().await?;
+                }
                 Some(asked) = next(&mut asked) => {
                     if self.answer(asked, interrupt).await? {
                         return Ok(());
@@ -195,6 +219,27 @@ impl Daemon {
                 Some(finding) = next(&mut findings) => self.find(finding).await?,
                 () = interrupt.wait() => return Ok(()),
             }
+        }
+    }
+
+    /// Says so where the least that is sold costs more than a GB of the cheapest title.
+    fn tell_large_dust(&self) {
+        let plan = &self.plan;
+        if self.runner.payout.is_none() {
+            return;
+        }
+        // What cannot be read is refused where it is taken up.
+        let own = (plan.titles.iter().map(|title| &title.price))
+            .chain(plan.watch.iter().map(|watch| &watch.price))
+            .filter_map(|price| plan.parse_price(price.as_ref()?).ok());
+        let prices = own.chain([plan.price]).filter(|price| price.0 > 0);
+        let decimals = plan.seed.chain.decimals;
+        let remedy = "`sell.coin_price` or `sell.min_redeem`";
+        if let Some(text) = prices
+            .min()
+            .and_then(|price| seed::large_dust(&plan.seed.payee, price, decimals, remedy))
+        {
+            self.warn(&text);
         }
     }
 
@@ -234,6 +279,15 @@ impl Daemon {
                 complete: false,
                 removed: false,
             };
+            if let Some(text) = self.unpaid_price(&kept) {
+                let text = format!(
+                    "{info_hash} is not sold: a command set the price {} of it, which is on record in {}, and nobody is paid here: give {} the table [sell] with `payee_key`",
+                    plain(&text),
+                    self.plan.own_dir().join(kept::FILE).display(),
+                    self.plan.path.display()
+                );
+                self.warn_of(Some(info_hash), &text);
+            }
             let mut named = named;
             named.options.max_price = max_price;
             // What the operator wrote down must be taken up, or the operator hears why not.
@@ -292,14 +346,42 @@ impl Daemon {
     }
 
     fn warn(&self, text: &str) {
+        self.warn_of(None, text);
+    }
+
+    fn warn_of(&self, info_hash: Option<InfoHash>, text: &str) {
+        let info_hash = info_hash.map(|info_hash| info_hash.to_hex());
+        let value = json!({"info_hash": info_hash, "text": text});
         self.runner
-            .note("warning", &json!({"info_hash": null, "text": text}), || {
-                format!("warning: {}", sentence(text))
-            });
+            .note("warning", &value, || format!("warning: {}", sentence(text)));
+    }
+
+    /// Says once that a record cannot be written: what is served does not depend on it, and the next look tries again.
+    fn go_on(&mut self, what: &'static str, written: Result<(), CliError>) {
+        match written {
+            Ok(()) => {
+                self.unwritten.remove(what);
+            }
+            Err(error) if self.unwritten.insert(what) => self.warn(&format!(
+                "{what} is not on record: {error}: the daemon tries again"
+            )),
+            Err(_) => {}
+        }
+    }
+
+    /// The price that a command set in an earlier run, if nobody can be paid any more.
+    fn unpaid_price(&self, kept: &Kept) -> Option<String> {
+        let set = (kept.price.as_ref())
+            .filter(|_| kept.origin == Origin::Config && self.runner.payout.is_none())?;
+        let is_free = (self.plan.parse_price(set)).is_ok_and(|price| price.0 == 0);
+        (!is_free).then(|| set.clone())
     }
 
     /// The price that counts: that of the torrent, or the configuration's.
     fn price_of(&self, kept: &Kept) -> Result<FineUnits, CliError> {
+        if self.unpaid_price(kept).is_some() {
+            return Ok(self.plan.price);
+        }
         // A listed one has a price of its own only if it was set by a command.
         match kept.price.as_ref().or(kept.instead_of.as_ref()) {
             Some(text) => self.plan.parse_price(text),
@@ -364,19 +446,16 @@ impl Daemon {
 
     /// A .torrent file of the watch folder.
     async fn find(&mut self, finding: Finding) -> Result<(), CliError> {
-        let named = match finding {
+        let (named, again): (_, Again) = match finding {
             Finding::Warning(text) => {
                 self.warn(&text);
                 return Ok(());
             }
-            Finding::Present(present) => {
-                let is_listed =
-                    |hash: &InfoHash| self.listed.contains(hash) || present.contains(hash);
-                block_in_place(|| self.memory.forget_removed(is_listed))?;
-                self.present = Some(present);
+            Finding::Present(present, folder) => {
+                self.note_present(present, folder);
                 return Ok(());
             }
-            Finding::Torrent(named) => named,
+            Finding::Torrent(named, again) => (named, again),
         };
         let Some(watch) = &self.plan.watch else {
             return Ok(());
@@ -398,15 +477,54 @@ impl Daemon {
         };
         let info_hash = named.info_hash;
         match self.take_up(*named, kept, true).await {
-            Ok(()) => self.tell("added", info_hash),
+            Ok(()) => {
+                self.refused.remove(&info_hash);
+                self.tell("added", info_hash);
+            }
             Err(error) => {
                 self.runner.handle.snapshot().await.map_err(stopped)?;
-                self.warn(&format!(
-                    "{info_hash} of the watch folder is not served: {error}"
-                ));
+                again.later();
+                let text = format!(
+                    "{info_hash} of the watch folder is not served: {error}: the daemon tries again"
+                );
+                if self.refused.get(&info_hash) != Some(&text) {
+                    self.warn(&text);
+                    if self.refused.len() < watch::MAX_FILES {
+                        self.refused.insert(info_hash, text);
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// A look into the watch folder is over. One that shows no known torrent may have shown the folder in which its
+    /// disk is to be mounted.
+    fn note_present(&mut self, present: BTreeSet<InfoHash>, folder: Option<FolderId>) {
+        self.refused.retain(|hash, _| present.contains(hash));
+        let is_known = present.iter().any(|hash| self.memory.get(hash).is_some());
+        if is_known {
+            self.shown.folder = folder;
+        }
+        self.shown.looked = true;
+        self.shown.is_sure = is_known || (folder.is_some() && folder == self.shown.folder);
+        if self.shown.is_sure {
+            self.shown.present = present;
+        }
+        self.forget_removed();
+    }
+
+    /// Forgets the torrents that were removed, but for those that CONFIG.toml or the watch folder has, or may have.
+    fn forget_removed(&mut self) {
+        let (listed, shown) = (&self.listed, &self.shown);
+        let watches = self.plan.watch.is_some();
+        let is_listed = |hash: &InfoHash, origin: Origin| {
+            // What the watch folder has is known only after a look, and while its disk is there.
+            let is_unknown = !shown.looked || (origin == Origin::Watch && !shown.is_sure);
+            listed.contains(hash) || shown.present.contains(hash) || (watches && is_unknown)
+        };
+        let forgotten = block_in_place(|| self.memory.forget_removed(is_listed));
+        self.go_on("that a removed torrent is forgotten", forgotten);
     }
 
     fn tell(&self, event: &str, info_hash: InfoHash) {
@@ -558,20 +676,23 @@ impl Daemon {
             return Ok(not_here(info_hash));
         }
         block_in_place(|| self.memory.update(info_hash, |kept| kept.removed = true))?;
-        self.runner.remove(info_hash, delete).await?;
-        // What the watch folder has is known only after a look.
-        let unknown = self.plan.watch.is_some() && self.present.is_none();
-        let present = self.present.as_ref();
-        let is_listed = |hash: &InfoHash| {
-            unknown
-                || self.listed.contains(hash)
-                || present.is_some_and(|present| present.contains(hash))
+        let shared = match delete {
+            true => (self.runner.handle.shared(info_hash).await).map_err(stopped)?,
+            false => Vec::new(),
         };
-        block_in_place(|| self.memory.forget_removed(is_listed))?;
+        self.runner.remove(info_hash, delete).await?;
+        self.forget_removed();
         self.tell("removed", info_hash);
-        Ok(Reply::json(
-            &json!({"info_hash": info_hash.to_hex(), "data_deleted": delete}),
-        ))
+        let kept = shared.iter().map(|(path, other)| {
+            let path = path.display().to_string();
+            json!({"path": path, "info_hash": other.to_hex()})
+        });
+        // The files go after what was begun with them.
+        Ok(Reply::json(&json!({
+            "info_hash": info_hash.to_hex(),
+            "deletes_data": delete,
+            "kept_files": kept.collect::<Vec<_>>(),
+        })))
     }
 
     async fn set_price(&mut self, info_hash: InfoHash, text: &str) -> Result<Reply, CliError> {

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use alloy_primitives::hex;
 use subtle::ConstantTimeEq;
@@ -97,10 +97,19 @@ impl Token {
         }
         let token = hex::encode(random);
         let dir = path.parent().unwrap_or(Path::new("."));
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        // The file gets its name as a whole, so a daemon that is killed meanwhile leaves no empty token.
         let write = || {
-            let mut file = options.open(path)?;
+            match fs::remove_file(&new) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            let mut file = options.open(&new)?;
             writeln!(file, "{token}")?;
             file.sync_all()?;
+            fs::rename(&new, path)?;
             sync_dir(dir)
         };
         write().map_err(|e: std::io::Error| {
@@ -150,6 +159,17 @@ mod tests {
             let error = Token::load_or_make(&path).unwrap_err().to_string();
             assert!(error.contains("chmod 600"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_killed_daemon_left_of_a_token_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let half = dir.path().join("token.new");
+        fs::write(&half, "0123").unwrap();
+        let made = Token::load_or_make(&path).unwrap();
+        assert_eq!(Token::load_or_make(&path).unwrap().0, made.0);
+        assert!(!half.exists());
     }
 
     #[cfg(unix)]

@@ -7,6 +7,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
@@ -21,14 +23,52 @@ pub(super) const MAX_FILES: usize = 1024;
 /// Findings that wait for the daemon; the next look waits for room.
 const MAX_QUEUED: usize = 4;
 
+/// Looks after which a file that was of no use for the moment is read again.
+const LOOKS_BEFORE_ANOTHER_TRY: u32 = 6;
+
 /// What a look into the folder showed.
 pub(super) enum Finding {
-    /// A .torrent file that is new, or another one than before.
-    Torrent(Box<Named>),
+    /// A .torrent file that is new, or another one than before, or one that was to be tried again.
+    Torrent(Box<Named>, Again),
     /// Something that the operator is to know: a full sentence.
     Warning(String),
     /// The look is over; these torrents have a file there.
-    Present(BTreeSet<InfoHash>),
+    Present(BTreeSet<InfoHash>, Option<FolderId>),
+}
+
+/// How the daemon says that it could not take up a file, and that it is to come again.
+#[derive(Clone, Default)]
+pub(super) struct Again(Arc<AtomicBool>);
+
+impl Again {
+    pub(super) fn later(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Device and inode of a folder: where a disk is mounted and where none is differ in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FolderId(u64, u64);
+
+impl FolderId {
+    /// `None` where the system has no such numbers, or the folder is not there.
+    fn of(folder: &Path) -> Option<FolderId> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let metadata = fs::metadata(folder).ok()?;
+            Some(FolderId(metadata.dev(), metadata.ino()))
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = folder;
+            None
+        }
+    }
 }
 
 /// The looks begin, and go on until nobody listens.
@@ -66,6 +106,11 @@ struct File {
     /// It looked the same twice, so nobody is writing it any more, and was read.
     read: bool,
     info_hash: Option<InfoHash>,
+    /// Reading it failed, and this was said: it may be any torrent.
+    unreadable: Option<String>,
+    again: Again,
+    /// Looks since it was to come again.
+    waited: u32,
 }
 
 #[derive(Default)]
@@ -80,6 +125,7 @@ struct Seen {
 impl Seen {
     /// One look. `tell` answers whether somebody listens still, and so does this.
     fn look(&mut self, folder: &Path, mut tell: impl FnMut(Finding) -> bool) -> bool {
+        let before = FolderId::of(folder);
         let mut paths = match torrents_in(folder) {
             Ok(paths) => paths,
             Err(e) => {
@@ -92,6 +138,8 @@ impl Seen {
             }
         };
         self.trouble = false;
+        // A disk may have come or gone meanwhile.
+        let id = before.filter(|before| FolderId::of(folder) == Some(*before));
         let crowded = paths.len() > MAX_FILES;
         if crowded && !std::mem::replace(&mut self.crowded, crowded) {
             let text = format!(
@@ -115,6 +163,9 @@ impl Seen {
                         stamp: *stamp,
                         read: false,
                         info_hash: None,
+                        unreadable: None,
+                        again: Again::default(),
+                        waited: 0,
                     });
                     continue;
                 }
@@ -124,35 +175,51 @@ impl Seen {
                 continue;
             }
             if file.read {
-                continue;
+                file.waited += u32::from(file.again.is_wanted());
+                if file.waited < LOOKS_BEFORE_ANOTHER_TRY {
+                    continue;
+                }
             }
-            file.read = true;
-            let shown = path.display().to_string();
-            let read = torrent::read_file(path).map_err(|e| format!("{shown} cannot be read: {e}"));
-            let named =
-                read.and_then(|bytes| torrent::of_bytes(&bytes, &shown).map_err(|e| e.to_string()));
-            let finding = match named {
-                Ok(named) => {
-                    file.info_hash = Some(named.info_hash);
-                    Finding::Torrent(Box::new(named))
-                }
-                Err(text) => {
-                    file.info_hash = None;
-                    Finding::Warning(text)
-                }
-            };
-            if !tell(finding) {
+            if let Some(finding) = file.examine(path)
+                && !tell(finding)
+            {
                 return false;
             }
         }
-        // What is not read yet may be any of them.
-        let all_read = self.files.values().all(|file| file.read);
+        // What is not read may be any of them.
+        let is_read = |file: &File| file.read && file.unreadable.is_none();
+        let all_read = self.files.values().all(is_read);
         let present = self
             .files
             .values()
             .filter_map(|file| file.info_hash)
             .collect();
-        !all_read || tell(Finding::Present(present))
+        !all_read || tell(Finding::Present(present, id))
+    }
+}
+
+impl File {
+    /// Reads it. What was said of it before is not said again.
+    fn examine(&mut self, path: &Path) -> Option<Finding> {
+        (self.read, self.again, self.waited) = (true, Again::default(), 0);
+        let shown = path.display().to_string();
+        let bytes = match torrent::read_file(path) {
+            Ok(bytes) => bytes,
+            Err(e) => {
+                let text = format!("{shown} cannot be read: {e}");
+                self.info_hash = None;
+                self.again.later();
+                let said = self.unreadable.replace(text.clone());
+                return (said.as_ref() != Some(&text)).then_some(Finding::Warning(text));
+            }
+        };
+        self.unreadable = None;
+        let named = torrent::of_bytes(&bytes, &shown);
+        self.info_hash = named.as_ref().ok().map(|named| named.info_hash);
+        Some(match named {
+            Ok(named) => Finding::Torrent(Box::new(named), self.again.clone()),
+            Err(e) => Finding::Warning(e.to_string()),
+        })
     }
 }
 
@@ -196,9 +263,9 @@ mod tests {
         let (mut torrents, mut warnings, mut present) = (0, Vec::new(), None);
         assert!(seen.look(folder, |finding| {
             match finding {
-                Finding::Torrent(_) => torrents += 1,
+                Finding::Torrent(..) => torrents += 1,
                 Finding::Warning(text) => warnings.push(text),
-                Finding::Present(hashes) => present = Some(hashes.len()),
+                Finding::Present(hashes, _) => present = Some(hashes.len()),
             }
             true
         }));
@@ -244,6 +311,32 @@ mod tests {
         let gone = dir.path().join("gone");
         assert!(look(&mut seen, &gone).1[0].contains("cannot be read"));
         assert_eq!(look(&mut seen, &gone).1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_of_no_use_is_tried_again_after_some_looks() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.torrent"), torrent("a")).unwrap();
+        let mut seen = Seen::default();
+        look(&mut seen, dir.path());
+        let mut came = 0;
+        for _ in 0..2 * LOOKS_BEFORE_ANOTHER_TRY + 1 {
+            assert!(seen.look(dir.path(), |finding| {
+                if let Finding::Torrent(_, again) = finding {
+                    came += 1;
+                    again.later();
+                }
+                true
+            }));
+        }
+        assert_eq!(came, 3);
+        // Once it is taken up it does not come again.
+        for file in seen.files.values_mut() {
+            (file.again, file.waited) = (Again::default(), 0);
+        }
+        for _ in 0..2 * LOOKS_BEFORE_ANOTHER_TRY {
+            assert_eq!(look(&mut seen, dir.path()), (0, vec![], Some(1)));
+        }
     }
 
     #[test]

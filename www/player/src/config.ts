@@ -16,7 +16,7 @@ const NAMED_BY_DEPLOYMENT = ["vault", "chainId", "token", "symbol", "deployBlock
 const LARGEST_CONFIG_BYTES = 256 * 1024;
 /** As the package takes them. */
 const MOST_CONNECTIONS = 100;
-const MOST_DECIMALS = 24;
+const MOST_DECIMALS = 36;
 /** Letters of an unknown field's name that are looked at and shown. */
 const LONGEST_NAME = 40;
 /** Letters that may be wrong in the name of a field that is guessed. */

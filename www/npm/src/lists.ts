@@ -1,4 +1,4 @@
-/** The options of `add` and `new Client` that are lists: each is checked, so that a mistake is named where it is made. */
+/** The options of `add` and `new Client` that are lists: a mistake is named where it is made. */
 import { PieceworkError } from "./errors.js";
 
 /** Signaling servers; none if the option was left out. Their forms are the engine's matter, which names a bad one. */

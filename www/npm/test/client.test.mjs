@@ -84,7 +84,7 @@ test("the engine decides what is fetched unless the page says it; files are name
   assert.deepEqual(await added(free, { onDemand: true }), [true, undefined]);
 });
 
-test("an option that is no list, or holds what it cannot, is named with what to write, and nothing is added", async (t) => {
+test("an option that is no list, or holds what it cannot, is named, and nothing is added", async (t) => {
   for (const [option, wrong, says] of [
     ["trackers", "wss://tracker.example", /^trackers must be a list of URLs, such as \["wss:/],
     ["trackers", [5], /^trackers must be a list of URLs/],

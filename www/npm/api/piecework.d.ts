@@ -624,8 +624,9 @@ export interface PaymentOptions {
     tranche?: Decimal;
     /**
      * The least that is sold to a buyer at a time, and that is redeemed without being asked for. Default: where
-     * `coinPrice` is known, what the gas of a claim costs may be `maxGasPercent` of it; else 0.01, or ten of the smallest
-     * units of a token with few decimals. Name it, or `coinPrice`, where a token is not worth about a dollar.
+     * `coinPrice` is known, what the gas of a claim costs may be `maxGasPercent` of it, at the lowest price of gas of the
+     * visit, looked at every ten minutes while something is bought or sold; else 0.01, or ten of the smallest units of a
+     * token with few decimals. Name it, or `coinPrice`, where a token is not worth about a dollar.
      */
     minRedeem?: Decimal;
     /**

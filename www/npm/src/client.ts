@@ -4,6 +4,7 @@ import { historyOf, type HistoryEntry, type Receipts } from "./history.js";
 import { defaultIceServers } from "./ice.js";
 import type { PaymentLack } from "./lack.js";
 import { Link } from "./link.js";
+import { filesOf, iceServersOf, trackersOf, webSeedsOf } from "./lists.js";
 import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
 import {
@@ -199,7 +200,8 @@ export class Client extends Emitter<ClientEvents> {
     super();
     const lacking = missing();
     if (lacking.length > 0) throw new PieceworkUnsupportedError(lacking);
-    this.#trackers = options.trackers ?? [];
+    this.#trackers = trackersOf(options.trackers);
+    const iceServers = iceServersOf(options.iceServers) ?? defaultIceServers();
     this.#uploadLimit = limit("uploadLimit", options.uploadLimit === undefined ? DEFAULT_UPLOAD : options.uploadLimit);
     this.#payments = options.payments
       ? new Payments(options.payments, {
@@ -225,7 +227,7 @@ export class Client extends Emitter<ClientEvents> {
           payment: this.#payments?.engineConfig() ?? null,
         },
         broker: {
-          iceServers: options.iceServers ?? defaultIceServers(),
+          iceServers,
           relayOnly: options.relayOnly ?? false,
           bridge: options.bridge ?? new URLSearchParams(location.search).get("bridge") === "1",
         },
@@ -260,8 +262,9 @@ export class Client extends Emitter<ClientEvents> {
    * found by the trackers that are given.
    */
   async add(source: TorrentSource, options: AddOptions = {}): Promise<Torrent> {
-    const fields = await this.#engineSource(recognise(source), options);
-    return this.#add(fields, options, options.recheck ? "recheck" : "resume");
+    const lists = listsOf(options);
+    const fields = await this.#engineSource(recognise(source), lists.trackers);
+    return this.#add(fields, options, lists, options.recheck ? "recheck" : "resume");
   }
 
   /**
@@ -271,14 +274,15 @@ export class Client extends Emitter<ClientEvents> {
    */
   async seed(files: FileSource | Iterable<FileSource>, options: SeedOptions = {}): Promise<Torrent> {
     const made = fileEntries(files);
+    const lists = listsOf(options);
     const name = options.name ?? made.name ?? "files";
     const torrent = await this.#link.request<Uint8Array>("seed", {
       name,
       isFolder: made.isFolder,
       files: made.files,
-      trackers: options.trackers ?? [],
+      trackers: lists.trackers,
     });
-    const added = await this.#add({ torrent }, options, "complete");
+    const added = await this.#add({ torrent }, options, lists, "complete");
     added.torrentFile = torrent;
     return added;
   }
@@ -468,28 +472,27 @@ export class Client extends Emitter<ClientEvents> {
 
   // ------------------------------------------------------------------------------------------
 
-  async #engineSource(found: Recognised, options: AddOptions): Promise<EngineSource> {
+  async #engineSource(found: Recognised, trackers: string[]): Promise<EngineSource> {
     if ("torrent" in found)
       return {
         torrent: found.torrent instanceof Blob ? await torrentBytes(found.torrent.stream()) : found.torrent.slice(),
       };
     if ("url" in found) return { torrent: await fetchTorrent(found.url) };
     if ("magnet" in found || (await this.stored()).includes(found.hash)) return found;
-    if (this.#trackers.length === 0 && !options.trackers?.length)
+    if (this.#trackers.length === 0 && trackers.length === 0)
       throw new PieceworkError(
         `nothing is stored here of ${found.hash}, and without a tracker nobody is found who has it`,
       );
     return { magnet: `magnet:?xt=urn:btih:${found.hash}` };
   }
 
-  async #add(fields: EngineSource, options: AddOptions, check: string): Promise<Torrent> {
+  async #add(fields: EngineSource, options: AddOptions, lists: Lists, check: string): Promise<Torrent> {
     const price = (amount: Decimal) => (this.#payments ? this.#payments.price(amount) : 0n);
-    const trackers = options.trackers ?? [];
+    const { trackers, webSeeds } = lists;
     // The engine knows whether anything is paid: a page without payments may share a paying one's.
     const onDemand = options.onDemand ?? (check === "complete" ? false : undefined);
     // The engine knows no paths: they are resolved when the files are known, and nothing is fetched before.
-    const paths = options.files?.some((file) => typeof file === "string") ? options.files : null;
-    const webSeeds = (options.webSeeds ?? []).map((url) => new URL(url, document.baseURI).href);
+    const paths = lists.files?.some((file) => typeof file === "string") ? lists.files : null;
     const wishes: Wishes = { onDemand: paths !== null ? true : onDemand, paused: false, webSeeds };
     const own = {
       ...(options.sellPricePerGB === undefined ? {} : { pricePerBlock: price(options.sellPricePerGB) }),
@@ -497,7 +500,7 @@ export class Client extends Emitter<ClientEvents> {
     };
     // From the source that it came from the first time, because the stored bytes may be gone. Its own price is on
     // record.
-    let files = paths === null && options.files ? { files: options.files } : {};
+    let files = paths === null && lists.files ? { files: lists.files } : {};
     const again = (limit: object) =>
       this.#link.request("add", { ...fields, trackers, ...wishes, ...limit, ...files, check: "resume" });
     const request = this.#link.request<string>("add", { ...fields, trackers, ...wishes, ...own, ...files, check });
@@ -620,6 +623,13 @@ export class Client extends Emitter<ClientEvents> {
     if (!this.#payments) throw new PieceworkError("payments are not configured: give `payments` to the client");
     return this.#payments;
   }
+}
+
+/** The lists of {@link AddOptions}, checked; the addresses of web seeds are whole. */
+type Lists = ReturnType<typeof listsOf>;
+
+function listsOf({ trackers, webSeeds, files }: AddOptions) {
+  return { trackers: trackersOf(trackers), webSeeds: webSeedsOf(webSeeds), files: filesOf(files) };
 }
 
 type EngineSource = { magnet: string } | { hash: string } | { torrent: Uint8Array };

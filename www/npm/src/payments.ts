@@ -61,8 +61,9 @@ export interface PaymentOptions {
   tranche?: Decimal;
   /**
    * The least that is sold to a buyer at a time, and that is redeemed without being asked for. Default: where
-   * `coinPrice` is known, what the gas of a claim costs may be `maxGasPercent` of it; else 0.01, or ten of the smallest
-   * units of a token with few decimals. Name it, or `coinPrice`, where a token is not worth about a dollar.
+   * `coinPrice` is known, what the gas of a claim costs may be `maxGasPercent` of it, at the lowest price of gas of the
+   * visit, looked at every ten minutes while something is bought or sold; else 0.01, or ten of the smallest units of a
+   * token with few decimals. Name it, or `coinPrice`, where a token is not worth about a dollar.
    */
   minRedeem?: Decimal;
   /**
@@ -121,6 +122,8 @@ const MAX_DEPOSITS = 1_024;
 const FEWEST_SLICES = 2n;
 /** Milliseconds that a wallet has to say what gas costs: nobody is asked for that. */
 const WALLET_TIMEOUT = 15_000;
+/** Milliseconds between two looks at the price of gas. */
+const LOOKS_EVERY = 600_000;
 /** Seconds since the epoch (in the year 10889) that no block names. */
 const FARTHEST_TIME = 2 ** 48 / 1_000;
 /** The engine's own bound. */
@@ -190,6 +193,10 @@ export class Payments {
   #lowestGasPrice: bigint | null = null;
   /** The first read of the price of gas. */
   #firstLook: Promise<unknown> | null = null;
+  /** The later ones; the first may have fallen on a peak. */
+  #laterLooks: ReturnType<typeof setInterval> | undefined;
+  /** Something was bought or sold since the last of them. */
+  #moved = false;
   /** The work under way through this wallet, by its purpose. */
   #doing = new Map<string, { what: string; done: Promise<unknown> }>();
 
@@ -277,11 +284,22 @@ export class Payments {
 
   /** @internal Something is bought or sold: from now on the price of gas matters. */
   moneyMoves(): void {
+    if (this.#destroyed) return;
+    this.#moved = true;
+    // Where the site names the least claim, it does not follow from the price of gas.
+    if (this.#worth.isKnown && this.options.minRedeem === undefined)
+      this.#laterLooks ??= setInterval(() => this.#lookAgain(), LOOKS_EVERY);
     // Where nobody said it, the next occasion asks again.
     const again = (price: bigint | null): void => {
       if (price === null) this.#firstLook = null;
     };
     if (this.#worth.isKnown) this.#firstLook ??= this.#gasPrice().then(again);
+  }
+
+  /** A page that has nothing to sell, and bought and sold nothing since, does not ask. */
+  #lookAgain(): void {
+    if (this.#moved || this.#keepsEarnings) void this.#gasPrice().catch(() => undefined);
+    this.#moved = false;
   }
 
   /** Wei for one gas now, of the site's node or else the wallet's; null: nobody says. The lowest price is kept. */
@@ -359,6 +377,7 @@ export class Payments {
   /** Ends it: the user gets no prompt any more. */
   destroy(): void {
     this.#destroyed = true;
+    clearInterval(this.#laterLooks);
     this.#wallet?.leave();
     this.#forget();
   }

@@ -21,6 +21,10 @@ const TAKES =
 const SEEDS = "seed takes a File, a Blob, an ArrayBuffer or a Uint8Array, or several of them in a list";
 /** Characters around a pasted link; those that \s leaves out are invisible. */
 const AROUND = /^[\s\u200b-\u200f\u2060\ufeff]+|[\s\u200b-\u200f\u2060\ufeff]+$/g;
+/** The marks that text is quoted with, first and last. */
+const QUOTES = ["<>", '""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb"];
+/** The beginning of a magnet link, with slashes as some programs write them: `magnet:/?` and `magnet://?`. */
+const MAGNET = /^magnet:(?:\/{1,2}(?=\?))?/i;
 /** A link that was broken into lines, as in a URL. */
 const BREAKS = /[\t\r\n]+/g;
 /** Info hashes as people write them (BEP 9). */
@@ -39,14 +43,16 @@ export function recognise(source: unknown): Recognised {
   if (text === null) throw new PieceworkError(`${TAKES}; this is ${kindOf(source)}`);
   if (HEX.test(text)) return { hash: text.toLowerCase() };
   if (BASE32.test(text)) return { magnet: `magnet:?xt=urn:btih:${text.toUpperCase()}` };
-  if (/^magnet:/i.test(text)) return { magnet: text.replace(/^magnet:/i, "magnet:") };
+  if (/^magnet:/i.test(text)) return { magnet: text.replace(MAGNET, "magnet:") };
   if (/^(https?|blob|data):/i.test(text)) return { url: text };
   throw new PieceworkError(`${TAKES}; this is none of them: ${text.slice(0, 80)}`);
 }
 
 /** A link as it was pasted, without what surrounds or breaks it. */
 export function plainLink(text: string): string {
-  return text.replace(AROUND, "").replace(BREAKS, "");
+  const bare = text.replace(AROUND, "").replace(BREAKS, "");
+  const isQuoted = bare.length > 1 && QUOTES.includes(`${bare.at(0)}${bare.at(-1)}`);
+  return isQuoted ? bare.slice(1, -1).replace(AROUND, "") : bare;
 }
 
 /** No .torrent file is longer. A longer file was taken for one by mistake, and would fill the memory. */

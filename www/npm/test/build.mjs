@@ -10,6 +10,7 @@ await build({
     "src/keccak.ts",
     "src/emitter.ts",
     "src/link.ts",
+    "src/lists.ts",
     "src/stores.ts",
     "src/protocol.ts",
     "src/torrent.ts",

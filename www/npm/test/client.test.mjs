@@ -84,6 +84,41 @@ test("the engine decides what is fetched unless the page says it; files are name
   assert.deepEqual(await added(free, { onDemand: true }), [true, undefined]);
 });
 
+test("an option that is no list, or holds what it cannot, is named, and nothing is added", async (t) => {
+  for (const [option, wrong, says] of [
+    ["trackers", "wss://tracker.example", /^trackers must be a list of URLs, such as \["wss:/],
+    ["trackers", [5], /^trackers must be a list of URLs/],
+    ["iceServers", { urls: "stun:stun.example" }, /^iceServers must be a list of servers, such as \[\{ urls:/],
+    ["iceServers", ["stun:stun.example"], /^iceServers must be/],
+    ["iceServers", [{ urls: [] }], /^iceServers must be/],
+  ])
+    assert.throws(() => new Client({ [option]: wrong }), { name: "PieceworkError", message: says });
+  const client = open(t, { trackers: ["wss://tracker.invalid"] });
+  for (const [options, says] of [
+    [{ trackers: "wss://tracker.example" }, /^trackers must be a list of URLs/],
+    [{ webSeeds: "http://site.example/film.mp4" }, /^webSeeds must be a list of URLs, such as \["https:/],
+    [{ webSeeds: ["http://"] }, /^webSeeds must be a list of URLs/],
+    [{ webSeeds: [null] }, /^webSeeds must be a list of URLs/],
+    [{ files: "film.mp4" }, /^files must be a list of indices \(whole numbers from 0\) and paths, such as \[0, /],
+    [{ files: [-1] }, /^files must be/],
+    [{ files: [0.5] }, /^files must be/],
+    [{ files: [0, {}] }, /^files must be/],
+    [{ files: 0 }, /^files must be/],
+  ]) {
+    const wrong = { name: "PieceworkError", message: says };
+    await assert.rejects(client.add(MAGNET, options), wrong, JSON.stringify(options));
+    await assert.rejects(client.seed(new Blob(["film"]), options), wrong, JSON.stringify(options));
+  }
+  await client.stats();
+  assert.deepEqual(
+    engines.at(-1).told.filter(({ t }) => t === "add" || t === "seed"),
+    [],
+  );
+  await client.add(MAGNET, { webSeeds: ["film.mp4", new URL("https://site.example/film.mp4")], files: null });
+  const { webSeeds, files } = engines.at(-1).told.find(({ t }) => t === "add");
+  assert.deepEqual([webSeeds, files], [["http://localhost/film.mp4", "https://site.example/film.mp4"], undefined]);
+});
+
 /** The last limit of the title that the running engine got, once the title was added. */
 async function limit(client) {
   await client.stats();

@@ -15,6 +15,14 @@ test("a magnet link is read in any case and however it was pasted", () => {
     LINK.replace("magnet", "MAGNET"),
     LINK.replace("&dn", "\n    &dn").replaceAll(" ", ""),
     new URL(LINK),
+    LINK.replace("magnet:?", "magnet:/?"),
+    LINK.replace("magnet:?", "MAGNET://?"),
+    new URL(LINK.replace("magnet:?", "magnet://?")),
+    `<${LINK}>`,
+    `"${LINK}"`,
+    `'${LINK}'`,
+    ` \u201c ${LINK}\n\u201d `,
+    `\u00ab\u00a0${LINK}\u00a0\u00bb`,
   ]) {
     assert.deepEqual(recognise(text), { magnet: LINK }, JSON.stringify(String(text)));
   }
@@ -66,6 +74,11 @@ test("what is no torrent is refused by a sentence that says what is taken", () =
     "",
     "film.mp4",
     "magnet",
+    `"${LINK}`,
+    `"${LINK}>`,
+    '""',
+    '"',
+    "<>",
     "ftp://site.example/film.torrent",
     HASH.slice(1),
   ]) {

@@ -199,9 +199,13 @@ async function tranche(decimals, amount, options, answers = {}, before = () => u
   const wallet = new TestWallet("5792");
   Object.assign(wallet, { decimals, answers, balance: 2n * amount });
   const pay = payments(wallet, [], {}, options);
-  await pay.connect(undefined, false);
-  await before(pay);
-  await pay.deposit(amount, amount);
+  try {
+    await pay.connect(undefined, false);
+    await before(pay);
+    await pay.deposit(amount, amount);
+  } finally {
+    pay.destroy();
+  }
   return vault.parseTransaction({ data: wallet.sent.at(-1).data }).args.tranche;
 }
 
@@ -886,6 +890,42 @@ test("the engine that this page runs is told the least claim, at the lowest pric
   }
 });
 
+test("the price of gas is looked at every ten minutes while something sells, and the lowest is kept", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const TEN_MINUTES = 600_000;
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  for (const options of [{ coinPrice: "3000" }, { coinPrice: "3000", minRedeem: "0.02" }]) {
+    const follows = !("minRedeem" in options);
+    const wallet = new TestWallet("neither");
+    const prices = ["0x3b9aca00", "0x989680", "0x3b9aca00", "0x4c4b40", "0x1"];
+    let asked = 0;
+    wallet.answers = { eth_gasPrice: () => prices[asked++] };
+    const told = [];
+    const engine = { dust: ({ least }) => void told.push(least) };
+    const pay = payments(wallet, [], engine, options);
+    await pay.connect(undefined, false);
+    const later = async (milliseconds) => {
+      t.mock.timers.tick(milliseconds);
+      await settled();
+      return asked;
+    };
+    assert.equal(await later(TEN_MINUTES), 0, "nothing is bought or sold");
+    pay.moneyMoves();
+    assert.equal(await later(TEN_MINUTES - 1), 1);
+    // The first look fell on a peak.
+    assert.equal(await later(1), follows ? 2 : 1);
+    assert.deepEqual(told, follows ? [810_000n, 8_100n] : []);
+    assert.equal(await later(TEN_MINUTES), follows ? 2 : 1, "nothing was bought or sold since");
+    pay.sells(5n, false);
+    assert.equal(await later(TEN_MINUTES), follows ? 3 : 1);
+    assert.equal(await later(TEN_MINUTES), follows ? 4 : 1, "a title is on sale");
+    assert.deepEqual(told, follows ? [810_000n, 8_100n, 4_050n] : []);
+    pay.destroy();
+    pay.moneyMoves();
+    assert.equal(await later(2 * TEN_MINUTES), follows ? 4 : 1, "the client ended");
+  }
+});
+
 test("no node is asked what gas costs before something is paid or sold, nor without the coin's price", async () => {
   for (const options of [{}, { coinPrice: "3000" }]) {
     const wallet = new TestWallet("neither");
@@ -906,6 +946,7 @@ test("no node is asked what gas costs before something is paid or sold, nor with
     pay.moneyMoves();
     if (options.coinPrice) await answered;
     assert.equal(asked, options.coinPrice ? 1 : 0);
+    pay.destroy();
     assert.throws(
       () => payments(wallet, [], {}, { ...options, minRedeem: "0" }),
       /payments\.minRedeem must be above 0/,

@@ -14,6 +14,52 @@ const DEFAULT_UPLOAD = 2500;
 /** Fields that have no place beside `deployment`. */
 const NAMED_BY_DEPLOYMENT = ["vault", "chainId", "token", "symbol", "deployBlock", "exitDelaySeconds"] as const;
 const LARGEST_CONFIG_BYTES = 256 * 1024;
+/** As the package takes them. */
+const MOST_CONNECTIONS = 100;
+const MOST_DECIMALS = 36;
+/** Letters of an unknown field's name that are looked at and shown. */
+const LONGEST_NAME = 40;
+/** Letters that may be wrong in the name of a field that is guessed. */
+const MOST_SLIPS = 2;
+
+/** Fields that say nothing on a site without a vault. */
+const OF_PAYMENT = [
+  "chainId",
+  "token",
+  "symbol",
+  "deployBlock",
+  "exitDelaySeconds",
+  "rpc",
+  "rpcUrl",
+  "chainParams",
+  "maxPricePerGB",
+  "budget",
+  "deposit",
+  "maxDeposit",
+  "resellPercent",
+  "resalePercent",
+  "coinPrice",
+  "minRedeem",
+  "maxGasPercent",
+] as const;
+/** Every field. One that is not here is an error: a slip of the pen in `vault` would give everything away. */
+const FIELDS: readonly string[] = [
+  "trackers",
+  "iceServers",
+  "relayOnly",
+  "maxConnections",
+  "uploadLimit",
+  "magnet",
+  "torrent",
+  "name",
+  "deployment",
+  "vault",
+  ...OF_PAYMENT,
+  // Of the demo.
+  "wallet",
+  "walletKeys",
+];
+const TOKEN_FIELDS: readonly string[] = ["address", "decimals", "symbol"];
 
 /** Everything about paying; `null` in {@link Config} means that all is free here. */
 export interface PaymentSetup {
@@ -113,16 +159,13 @@ export async function load(): Promise<Config> {
  * token, block and delay, and an RPC URL if the configuration has none.
  */
 async function withDeployment(json: unknown, base: URL): Promise<unknown> {
-  const read = new Fields(typeof json === "object" && json !== null ? (json as Record<string, unknown>) : {});
+  const read = fieldsOf(json);
   if (!read.has("deployment")) return json;
-  const url = read.text("deployment");
-  if (!url)
-    throw new ConfigError(
-      'The site\'s configuration: deployment must be the URL of a file, such as "deployments/10.json".',
-    );
+  const url = read.value("deployment");
+  if (typeof url !== "string" || url === "")
+    throw wrong('deployment must be the URL of a file, such as "deployments/10.json"');
   const twice = NAMED_BY_DEPLOYMENT.find((name) => read.has(name));
-  if (twice)
-    throw new ConfigError(`The site's configuration: deployment and ${twice} both name it. Leave out ${twice}.`);
+  if (twice) throw wrong(`deployment and ${twice} both name it. Leave out ${twice}`);
   const { loadDeployment } = await import("piecework/deployment");
   try {
     const { rpcUrl, ...rest } = await loadDeployment(url, base);
@@ -134,92 +177,160 @@ async function withDeployment(json: unknown, base: URL): Promise<unknown> {
 
 /** Checks a configuration. Throws a {@link ConfigError} that names the field. */
 export function parse(json: unknown): Config {
-  if (typeof json !== "object" || json === null)
-    throw new ConfigError("The site's configuration must be a JSON object.");
-  const read = new Fields(json as Record<string, unknown>);
+  const read = fieldsOf(json);
   const magnet = read.text("magnet");
   const torrent = read.text("torrent");
-  const keys = read.list("walletKeys").flatMap((entry) => {
-    const key = typeof entry === "string" ? entry : (entry as { privateKey?: unknown } | null)?.privateKey;
-    return typeof key === "string" ? [key] : [];
+  const name = read.text("name");
+  const relayOnly = read.flag("relayOnly");
+  const mode = read.text("wallet") ?? "5792";
+  const keys = (read.list("walletKeys") ?? []).map((entry) => {
+    const key = isObject(entry) ? entry.privateKey : entry;
+    if (typeof key === "string") return key;
+    throw wrong('walletKeys must be a list of private keys, each as text or as { "address", "privateKey" }');
   });
+  const ofPayment = OF_PAYMENT.find((field) => read.has(field));
+  if (ofPayment !== undefined && !read.has("vault"))
+    throw wrong(`${ofPayment} says nothing without a vault. Name deployment or vault, or leave out ${ofPayment}`);
   return {
-    trackers: read.list("trackers").filter((url): url is string => typeof url === "string"),
-    iceServers: read.has("iceServers") ? (read.list("iceServers") as RTCIceServer[]) : null,
-    relayOnly: read.flag("relayOnly"),
-    maxConnections: read.number("maxConnections"),
+    trackers: (read.list("trackers") ?? []).map(tracker),
+    iceServers: read.list("iceServers")?.map(iceServer) ?? null,
+    relayOnly,
+    maxConnections: read.whole("maxConnections", 1, MOST_CONNECTIONS),
     uploadLimit: read.value("uploadLimit") === null ? null : (read.number("uploadLimit") ?? DEFAULT_UPLOAD),
-    featured: magnet || torrent ? { magnet, torrent, name: read.text("name") } : null,
+    featured: magnet || torrent ? { magnet, torrent, name } : null,
     payment: read.has("vault") ? payment(read) : null,
-    devWallet: keys.length > 0 && isLoopback(location.hostname) ? { mode: read.text("wallet") ?? "5792", keys } : null,
+    devWallet: keys.length > 0 && isLoopback(location.hostname) ? { mode, keys } : null,
   };
+}
+
+function tracker(url: unknown): string {
+  if (typeof url === "string" && url !== "") return url;
+  throw wrong('trackers must be a list of URLs, such as ["wss://tracker.example"]');
+}
+
+function iceServer(server: unknown): RTCIceServer {
+  const isText = (value: unknown) => typeof value === "string" && value !== "";
+  if (isObject(server)) {
+    const { urls, username = "", credential = "" } = server;
+    const list: unknown[] = Array.isArray(urls) ? urls : [urls];
+    const isServer = list.length > 0 && list.every((url) => isText(url) && /^(stun|turn)s?:/i.test(url as string));
+    if (isServer && typeof username === "string" && typeof credential === "string")
+      return server as unknown as RTCIceServer;
+  }
+  throw wrong(
+    'iceServers must be a list of servers, such as [{ "urls": "stun:stun.example" }] or ' +
+      '[{ "urls": ["turn:turn.example"], "username": "…", "credential": "…" }]',
+  );
 }
 
 function payment(read: Fields): PaymentSetup {
   const given = read.value("token");
-  const token = new Fields(
-    typeof given === "object" && given !== null ? (given as Record<string, unknown>) : { address: given },
-  );
-  const decimals = token.number("decimals") ?? 6;
+  const token = isObject(given)
+    ? new Fields(given, TOKEN_FIELDS, "token.")
+    : new Fields({ token: given }, ["token"], "");
+  const address = token.address(isObject(given) ? "address" : "token");
+  const decimals = token.whole("decimals", 0, MOST_DECIMALS) ?? 6;
+  const symbol = read.text("symbol");
   const maxPerGB = read.units("maxPricePerGB", decimals);
-  if (maxPerGB === null)
-    throw new ConfigError(
-      "The site's configuration: maxPricePerGB is missing, the most that is paid for 10^9 bytes, in tokens.",
-    );
+  if (maxPerGB === null) throw wrong("maxPricePerGB is missing, the most that is paid for 10^9 bytes, in tokens");
   const minRedeem = read.units("minRedeem", decimals);
-  if (minRedeem === 0n) throw new ConfigError("The site's configuration: minRedeem must be above 0.");
+  if (minRedeem === 0n) throw wrong("minRedeem must be above 0");
   const [deposit, maxDeposit] = [read.units("deposit", decimals), read.units("maxDeposit", decimals)];
-  if (deposit !== null && maxDeposit !== null && maxDeposit < deposit)
-    throw new ConfigError("The site's configuration: maxDeposit is below deposit.");
-  if (maxDeposit === 0n) throw new ConfigError("The site's configuration: maxDeposit must be above 0.");
+  if (deposit !== null && maxDeposit !== null && maxDeposit < deposit) throw wrong("maxDeposit is below deposit");
+  if (maxDeposit === 0n) throw wrong("maxDeposit must be above 0");
+  const chainId = read.whole("chainId", 1);
+  if (chainId === null) throw wrong("chainId is missing, the chain's number, such as 10");
   return {
     vault: read.address("vault"),
-    chainId: read.needed("chainId"),
+    chainId,
     rpcUrl: read.text("rpc") ?? read.text("rpcUrl"),
-    token: {
-      address: token.address("address"),
-      decimals,
-      symbol: token.text("symbol") ?? read.text("symbol") ?? "USD",
-    },
-    deployBlock: read.number("deployBlock") ?? 0,
+    token: { address, decimals, symbol: token.text("symbol") ?? symbol ?? "USD" },
+    deployBlock: read.whole("deployBlock", 0) ?? 0,
     maxPerGB,
     budget: read.units("budget", decimals),
     deposit,
     maxDeposit,
-    resellPercent: read.number("resellPercent") ?? read.number("resalePercent") ?? 50,
+    resellPercent: read.whole("resellPercent", 0, 255) ?? read.whole("resalePercent", 0, 255) ?? 50,
     minRedeem,
     coinPrice: coinPrice(read),
     maxGasPercent: maxGasPercent(read),
-    exitDelaySeconds: read.number("exitDelaySeconds") ?? 72 * 3600,
-    chainParams: (read.value("chainParams") as Record<string, unknown> | undefined) ?? null,
+    exitDelaySeconds: read.whole("exitDelaySeconds", 0) ?? 72 * 3600,
+    chainParams: read.object("chainParams"),
   };
 }
 
 function coinPrice(read: Fields): string | null {
   if (!read.has("coinPrice")) return null;
-  const price = String(read.value("coinPrice"));
+  const given = read.value("coinPrice");
+  const price = typeof given === "string" || typeof given === "number" ? String(given) : "";
   if (/^\d+(?:\.\d+)?$/.test(price) && /[1-9]/.test(price)) return price;
-  throw new ConfigError(
-    "The site's configuration: coinPrice must be a decimal number of tokens above 0, what a coin of the chain costs.",
-  );
+  throw wrong("coinPrice must be a decimal number of tokens above 0, what a coin of the chain costs");
 }
 
 function maxGasPercent(read: Fields): number {
-  const percent = read.number("maxGasPercent") ?? 10;
-  if (Number.isInteger(percent) && percent >= 1 && percent <= 100) return percent;
-  throw new ConfigError("The site's configuration: maxGasPercent must be a whole number from 1 to 100.");
+  const percent = read.whole("maxGasPercent", 1, 100);
+  if (percent !== null && !read.has("coinPrice"))
+    throw wrong(
+      "maxGasPercent says nothing without coinPrice, what a coin of the chain costs in tokens. Name coinPrice, or " +
+        "leave out maxGasPercent",
+    );
+  return percent ?? 10;
 }
 
 function isLoopback(host: string): boolean {
   return host === "localhost" || host === "[::1]" || /^127(\.\d+){3}$/.test(host);
 }
 
-/** Typed reads of a JSON object. */
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function wrong(what: string): ConfigError {
+  return new ConfigError(`The site's configuration: ${what}.`);
+}
+
+function fieldsOf(json: unknown): Fields {
+  if (!isObject(json)) throw new ConfigError("The site's configuration must be a JSON object.");
+  return new Fields(json, FIELDS, "");
+}
+
+/** Of these names the one that a slip of the pen made this one of: letters left out, added or in capitals. */
+function meant(name: string, names: readonly string[]): string | undefined {
+  const [least] = names
+    .map((other) => ({ other, slips: distance(name.toLowerCase(), other.toLowerCase()) }))
+    .sort((one, other) => one.slips - other.slips);
+  return least && least.slips <= MOST_SLIPS ? least.other : undefined;
+}
+
+/** Letters to change, add or leave out between two words (Levenshtein). */
+function distance(one: string, other: string): number {
+  const cell = (cells: number[], at: number) => cells[at] ?? 0;
+  let row = Array.from({ length: other.length + 1 }, (_, at) => at);
+  for (const [line, letter] of [...one.slice(0, LONGEST_NAME)].entries()) {
+    const next = [line + 1];
+    for (let at = 0; at < other.length; at++)
+      next.push(Math.min(cell(next, at) + 1, cell(row, at + 1) + 1, cell(row, at) + (letter === other[at] ? 0 : 1)));
+    row = next;
+  }
+  return cell(row, other.length);
+}
+
+/** Typed reads of a JSON object. `null` is a field that is not there. */
 class Fields {
   readonly #json: Record<string, unknown>;
+  readonly #prefix: string;
 
-  constructor(json: Record<string, unknown>) {
+  /** Throws at the first field that has none of these names. */
+  constructor(json: Record<string, unknown>, names: readonly string[], prefix: string) {
     this.#json = json;
+    this.#prefix = prefix;
+    const unknown = Object.keys(json).find((name) => !names.includes(name));
+    if (unknown === undefined) return;
+    const other = meant(unknown, names);
+    const remedy = other
+      ? `Write ${prefix}${other}`
+      : "Leave it out; docs/page.md of Piecework names the fields that there are";
+    throw wrong(`there is no field ${prefix}${unknown.slice(0, LONGEST_NAME)}. ${remedy}`);
   }
 
   has(name: string): boolean {
@@ -231,50 +342,60 @@ class Fields {
   }
 
   text(name: string): string | null {
-    const value = this.#json[name];
-    return typeof value === "string" && value !== "" ? value : null;
+    return this.#read(name, (value) => typeof value === "string" && value !== "", "text in quotation marks");
   }
 
   number(name: string): number | null {
-    const value = this.#json[name];
-    if (value === undefined || value === null) return null;
-    if (typeof value !== "number" || !Number.isFinite(value) || value < 0)
-      throw new ConfigError(`The site's configuration: ${name} must be a number of 0 or more.`);
-    return value;
+    return this.#read(
+      name,
+      (value) => typeof value === "number" && Number.isFinite(value) && value >= 0,
+      "a number of 0 or more, without quotation marks",
+    );
   }
 
-  needed(name: string): number {
-    const value = this.number(name);
-    if (value === null) throw new ConfigError(`The site's configuration: ${name} is missing.`);
-    return value;
+  whole(name: string, least: number, most = Number.MAX_SAFE_INTEGER): number | null {
+    const range = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`;
+    const isWhole = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most;
+    return this.#read(name, isWhole, `a whole number ${range}, without quotation marks`);
   }
 
   flag(name: string): boolean {
-    return this.#json[name] === true;
+    const what = "true or false, without quotation marks";
+    return this.#read<boolean>(name, (value) => typeof value === "boolean", what) ?? false;
   }
 
-  list(name: string): unknown[] {
-    const value = this.#json[name];
-    return Array.isArray(value) ? value : [];
+  list(name: string): unknown[] | null {
+    return this.#read(name, Array.isArray, "a list in square brackets");
+  }
+
+  object(name: string): Record<string, unknown> | null {
+    return this.#read(name, isObject, "an object in braces");
   }
 
   address(name: string): string {
-    const value = this.text(name);
-    if (!value || !/^0x[0-9a-fA-F]{40}$/.test(value))
-      throw new ConfigError(`The site's configuration: ${name} must be an address of 0x and 40 hexadecimal digits.`);
-    return value;
+    const isAddress = (value: unknown) => typeof value === "string" && /^0x[0-9a-fA-F]{40}$/.test(value);
+    const what = "an address of 0x and 40 hexadecimal digits";
+    const address = this.#read<string>(name, isAddress, what);
+    if (address === null) throw wrong(`${this.#prefix}${name} is missing. It must be ${what}`);
+    return address;
   }
 
   /** A decimal number of whole tokens, as text or number, in token units. */
   units(name: string, decimals: number): bigint | null {
+    const what = `a decimal number of tokens with at most ${decimals} places`;
+    const amount = this.#read<string | number>(name, (value) => /^(string|number)$/.test(typeof value), what);
+    if (amount === null) return null;
+    try {
+      return parseAmount(String(amount), decimals);
+    } catch {
+      throw wrong(`${this.#prefix}${name} must be ${what}`);
+    }
+  }
+
+  #read<T>(name: string, isRight: (value: unknown) => boolean, what: string): T | null {
     const value = this.#json[name];
     if (value === undefined || value === null) return null;
-    try {
-      return parseAmount(String(value), decimals);
-    } catch {
-      throw new ConfigError(
-        `The site's configuration: ${name} must be a decimal number of tokens with at most ${decimals} places.`,
-      );
-    }
+    if (!isRight(value)) throw wrong(`${this.#prefix}${name} must be ${what}`);
+    return value as T;
   }
 }

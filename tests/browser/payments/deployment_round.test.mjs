@@ -23,7 +23,7 @@ async function round(path = "") {
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   assert.equal(await scene.chain.balanceOf(scene.payer), MINTED);
   const site = await serve({
-    config: () => ({ trackers: [scene.tracker], deployment: AT }),
+    config: () => ({ trackers: [scene.tracker], deployment: AT, maxPricePerGB: "15" }),
     connect: "ws://127.0.0.1:* http://127.0.0.1:*",
     documents: { ...EMBED, [`/${AT}`]: scene.deployment },
   });

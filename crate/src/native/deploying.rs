@@ -258,6 +258,39 @@ impl Deployer {
         self.place(code, salt, deterministic)
     }
 
+    /// Whether [`Deployer::vault`] would send its transaction as things are. Nothing is sent.
+    ///
+    /// # Errors
+    /// See [`DeployError`]; such as [`ChainError::NoGas`], where the key's account cannot pay for it.
+    pub fn rehearse_vault(
+        &self,
+        order: &VaultOrder,
+        deterministic: bool,
+    ) -> Result<(), DeployError> {
+        self.rehearse(order.creation()?, order.salt, deterministic)
+    }
+
+    /// The same of [`Deployer::demo_token`].
+    ///
+    /// # Errors
+    /// See [`Deployer::rehearse_vault`].
+    pub fn rehearse_demo_token(&self, salt: B256, deterministic: bool) -> Result<(), DeployError> {
+        let code = artifact(DEMO_TOKEN_ARTIFACT)?.creation_code.to_vec();
+        self.rehearse(code, salt, deterministic)
+    }
+
+    fn rehearse(&self, code: Vec<u8>, salt: B256, deterministic: bool) -> Result<(), DeployError> {
+        let from = self.key.address();
+        let (to, data) = match deterministic {
+            true => (
+                Some(DETERMINISTIC_DEPLOYER),
+                [salt.as_slice(), &code].concat(),
+            ),
+            false => (None, code),
+        };
+        Ok(self.sender.rehearse(from, to, &data, self.cap)?)
+    }
+
     /// Whether the key's account has nothing of a token.
     ///
     /// # Errors

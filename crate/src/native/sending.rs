@@ -95,6 +95,17 @@ pub struct Sender {
     outgoing: Arc<Outgoing>,
 }
 
+/// What a transaction takes and offers, before its place is known.
+struct Offer {
+    gas_limit: u64,
+    fees: Fees,
+}
+
+/// Wei for all its gas at a fee.
+fn cost(fee: u128, gas_limit: u64) -> u128 {
+    fee.saturating_mul(u128::from(gas_limit))
+}
+
 impl Sender {
     /// Contacts nobody yet.
     pub fn new(rpc: Rpc, chain_id: u64) -> Sender {
@@ -172,37 +183,11 @@ impl Sender {
         let from = key.address();
         let _turn = self.outgoing.turn();
         self.require_wanted()?;
-        let gas = self
-            .rpc
-            .estimate_gas(from, to, data)
-            .map_err(|e| match &e {
-                RpcError::Refused {
-                    data: Some(data), ..
-                } if vault::is_nothing_due(data) => ChainError::NothingDue,
-                _ => ChainError::Rpc(e),
-            })?;
-        if gas > MAX_GAS {
-            return Err(ChainError::TooMuchGas(gas));
-        }
-        let gas_limit = gas + gas / 4;
-        let cost = |fee: u128| fee.saturating_mul(u128::from(gas_limit));
-        let (base_fee, tip) = self.rpc.fees()?;
-        let fees = Fees::within(base_fee, tip, max_fee_per_gas)?;
-        // The limit has a quarter more gas than it takes, and the fee is twice the one of now: this is what it costs as
-        // things are.
-        let asked = base_fee.saturating_add(fees.max_priority);
-        let cost_now = asked.saturating_mul(u128::from(gas));
-        if let Some(worth) = cap.worth.filter(|worth| cost_now > *worth) {
-            let cost = cost_now;
-            return Err(ChainError::NotWorth { cost, worth });
-        }
+        let Offer { gas_limit, fees } = self.offer(from, to, data, cap)?;
         let too_dear = |fee| ChainError::TooDear {
-            cost: cost(fee),
+            cost: cost(fee, gas_limit),
             most: cap.max_cost,
         };
-        if cost(fees.max) > cap.max_cost {
-            return Err(too_dear(fees.max));
-        }
         let before = self.outgoing.last();
         // A transaction in the place of another one costs no more than any other.
         let most = max_fee_per_gas.min(cap.max_cost / u128::from(gas_limit.max(1)));
@@ -216,15 +201,7 @@ impl Sender {
             to,
             data,
         };
-        let needed = cost(fees.max);
-        let balance = self.rpc.native_balance(from)?;
-        if balance < needed {
-            return Err(ChainError::NoGas {
-                address: from,
-                balance,
-                needed,
-            });
-        }
+        self.require_balance(from, cost(fees.max, gas_limit))?;
         let raw = transaction.sign(key).ok_or(ChainError::Signing)?;
         let hash = keccak256(&raw);
         // We know the hash ourselves: the node's word on it does not count.
@@ -257,6 +234,72 @@ impl Sender {
             nonce,
             receipt,
         })
+    }
+
+    /// Whether [`Sender::transact`] would send the call, as gas and the sender's balance are now. Nothing is sent.
+    ///
+    /// # Errors
+    /// The ones of [`Sender::transact`] where nothing was sent, such as [`ChainError::NoGas`].
+    pub fn rehearse(
+        &self,
+        from: Address,
+        to: Option<Address>,
+        data: &[u8],
+        cap: GasCap,
+    ) -> Result<(), ChainError> {
+        let Offer { gas_limit, fees } = self.offer(from, to, data, cap)?;
+        self.require_balance(from, cost(fees.max, gas_limit))
+    }
+
+    /// The gas and the fees of a call, within the operator's bounds.
+    fn offer(
+        &self,
+        from: Address,
+        to: Option<Address>,
+        data: &[u8],
+        cap: GasCap,
+    ) -> Result<Offer, ChainError> {
+        let gas = self
+            .rpc
+            .estimate_gas(from, to, data)
+            .map_err(|e| match &e {
+                RpcError::Refused {
+                    data: Some(data), ..
+                } if vault::is_nothing_due(data) => ChainError::NothingDue,
+                _ => ChainError::Rpc(e),
+            })?;
+        if gas > MAX_GAS {
+            return Err(ChainError::TooMuchGas(gas));
+        }
+        let gas_limit = gas + gas / 4;
+        let (base_fee, tip) = self.rpc.fees()?;
+        let fees = Fees::within(base_fee, tip, cap.max_fee_per_gas)?;
+        // The limit has a quarter more gas than it takes, and the fee is twice the one of now: this is what it costs as
+        // things are.
+        let asked = base_fee.saturating_add(fees.max_priority);
+        let cost_now = asked.saturating_mul(u128::from(gas));
+        if let Some(worth) = cap.worth.filter(|worth| cost_now > *worth) {
+            let cost = cost_now;
+            return Err(ChainError::NotWorth { cost, worth });
+        }
+        let cost = cost(fees.max, gas_limit);
+        if cost > cap.max_cost {
+            let most = cap.max_cost;
+            return Err(ChainError::TooDear { cost, most });
+        }
+        Ok(Offer { gas_limit, fees })
+    }
+
+    fn require_balance(&self, from: Address, needed: u128) -> Result<(), ChainError> {
+        let balance = self.rpc.native_balance(from)?;
+        match balance < needed {
+            true => Err(ChainError::NoGas {
+                address: from,
+                balance,
+                needed,
+            }),
+            false => Ok(()),
+        }
     }
 
     /// Wei that one gas costs now: base fee and tip, within our bounds.

@@ -239,6 +239,39 @@ fn invalid_input_ends_with_2_and_says_what_to_do() {
 }
 
 #[test]
+fn a_sound_torrent_that_is_not_supported_is_not_to_be_downloaded_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let hash = "a".repeat(20);
+    let root = "b".repeat(32);
+    let tree = format!("9:file treed1:ad0:d6:lengthi3e11:pieces root32:{root}eee");
+    let v1 = |length: u64, piece: u64, hashes: &str| {
+        let pieces = format!("6:pieces{}:{hashes}", hashes.len());
+        format!("d6:lengthi{length}e4:name1:a12:piece lengthi{piece}e{pieces}e")
+    };
+    for (info, says) in [
+        (
+            v1(3, 128 << 20, &hash),
+            "a piece length beyond the supported",
+        ),
+        (v1(0, 16384, ""), "no content"),
+        (
+            format!("d{tree}12:meta versioni2e4:name1:a12:piece lengthi16384ee"),
+            "BitTorrent v2 only",
+        ),
+    ] {
+        std::fs::write(dir.path().join("a.torrent"), format!("d4:info{info}e")).unwrap();
+        let refused = piecework(dir.path(), &["get", "a.torrent", "-o", "out"]);
+        let text = stderr(&refused);
+        assert_eq!(code(&refused), 2, "{text}");
+        assert!(
+            text.contains(says) && text.contains("cannot be used"),
+            "{text}"
+        );
+        assert!(!text.contains("download it again"), "{text}");
+    }
+}
+
+#[test]
 fn a_key_is_made_once_and_never_shown() {
     let dir = tempfile::tempdir().unwrap();
     let made = piecework(dir.path(), &["key", "new", "payee.key"]);

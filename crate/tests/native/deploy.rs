@@ -235,6 +235,15 @@ fn play_money_is_for_chains_of_this_machine_and_a_dry_run_sends_nothing() {
         planned["deterministic"], false,
         "its code is not the deployer's"
     );
+    // Who cannot pay for it hears that from the plan, too.
+    node.set_quantity("eth_getBalance", 0);
+    for args in [
+        &["--token", &token, "--dry-run"][..],
+        &["--demo-token", "--dry-run"],
+    ] {
+        let refused = Ended::of(&deploy(dir.path(), &rpc, args));
+        refused.assert_refused(1, &["holds 0 wei", "send it some"]);
+    }
     assert!(node.sent().is_empty());
     assert!(!dir.path().join("deployments").exists());
 }

@@ -198,7 +198,7 @@ fn trade(tracker: &str, redeems: &[&str], length: usize) {
         assert_eq!(report["ok"], false, "{report}");
         let why = report["error"].as_str().unwrap();
         assert!(
-            why.contains("worth") && why.contains("redeem on command"),
+            why.contains("may go to gas") && why.contains("redeem on command"),
             "{report}"
         );
         let held = world

@@ -132,6 +132,10 @@ fn earnings_wait_until_their_gas_is_worth_it_and_that_is_said_once() {
     let mut seller = paid_run(film.dir.path(), &node, &seed);
     let first = seller.until(|line| line["event"] == "redeemed");
     assert_eq!(first["ok"], false, "{first}");
+    let why = first["error"].as_str().unwrap();
+    // Their buyer withdraws, so all of the sum may.
+    let says = "at most 0.0512 of the 0.0512 earned may go to gas";
+    assert!(why.contains(says) && !why.contains("wei"), "{first}");
     // Some turns later.
     for _ in 0..4 {
         let said = seller.until(|line| line["event"] == "stats" || line["event"] == "redeemed");

@@ -202,7 +202,12 @@ impl Work<'_> {
                 complain(&format!("the demo token is there already: {token}"));
                 token
             }
-            None if self.args.dry_run => return Ok(None),
+            None if self.args.dry_run => {
+                (self.deployer)
+                    .rehearse_demo_token(self.args.salt, self.deterministic)
+                    .map_err(failed)?;
+                return Ok(None);
+            }
             None => {
                 let placed = self
                     .deployer
@@ -284,6 +289,11 @@ impl Work<'_> {
             (None, true) => Some(order.address().map_err(failed)?),
             (None, false) => None,
         };
+        if known.is_none() {
+            (self.deployer)
+                .rehearse_vault(order, self.deterministic)
+                .map_err(failed)?;
+        }
         if self.args.json {
             say_json(&json!({
                 "dry_run": true,

@@ -27,6 +27,8 @@ use crate::native::session_key::{OnChain, SessionKey, is_marked};
 use crate::payment::voucher::{Vault, account_id};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Time between looks at the price of gas while what comes is sold again.
+const GAS_INTERVAL: Duration = Duration::from_secs(60);
 /// The loss budget of docs/protocol.md, "Constants".
 pub(super) const LOSS_BUDGET_PIECES: u32 = 4;
 
@@ -263,6 +265,10 @@ async fn fetch(
     let mut look = interval(LOOK_INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut said = Instant::now();
+    // What is sold meanwhile has the least worth that gas allows, as in `seed`.
+    let sells = redeems && runner.payout.is_some();
+    let mut gas = interval(GAS_INTERVAL);
+    gas.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let failed = tokio::select! {
             woken = runner.next() => {
@@ -291,6 +297,10 @@ async fn fetch(
                         progress(&snapshot, runner.decimals)
                     });
                 }
+                None
+            }
+            _ = gas.tick(), if sells => {
+                runner.look_at_gas();
                 None
             }
             () = interrupt.wait() => {

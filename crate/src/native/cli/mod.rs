@@ -23,6 +23,7 @@ mod seed;
 mod select;
 mod serve;
 mod serve_args;
+mod stalls;
 mod standing;
 mod torrent;
 mod web_seeds;

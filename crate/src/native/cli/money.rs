@@ -9,8 +9,8 @@ use tokio::task::spawn_blocking;
 
 use super::args::{BalanceArgs, KeyArgs, KeyVerb, RedeemArgs, load_key};
 use super::interrupt::Interrupt;
-use super::output::{CliError, complain, say, say_json, tokens};
-use super::payout::{Payout, redeemed_line};
+use super::output::{CliError, complain, say, say_json, tokens, utc};
+use super::payout::{Payout, redeemed_line, units_in_tokens};
 use super::redeeming::Redeemed;
 use super::runner::{Runner, money_json};
 use crate::client::{Config, Credit, PaymentConfig, ResalePrice, SellConfig};
@@ -95,11 +95,11 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
             for range in batch["ranges"].as_array().into_iter().flatten() {
                 let text = |key: &str| range[key].as_str().unwrap_or("-").to_owned();
                 say(&format!(
-                    "  serials {}+{} of {}: due {}, rest {} fine units, {}",
+                    "  serials {}+{} of {}: due {} tokens, rest {} fine units, {}",
                     range["first"],
                     range["count"],
                     text("owner"),
-                    text("due"),
+                    units_in_tokens(&text("due"), decimals),
                     text("rest_fine"),
                     text("status")
                 ));
@@ -349,7 +349,8 @@ pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
             ));
             if state.exit_at > 0 {
                 say(&format!(
-                    "exiting     withdrawable at Unix time {}",
+                    "exiting     withdrawable at {} (Unix time {})",
+                    utc(state.exit_at),
                     state.exit_at
                 ));
             }

@@ -178,38 +178,64 @@ pub(super) fn tokens(units: TokenUnits, decimals: u8) -> String {
     }
 }
 
+/// Digits of a sum that is not told exactly.
+const ABOUT_DIGITS: usize = 3;
+
+/// The same with no more than [`ABOUT_DIGITS`] digits, but for those before the point.
+pub(super) fn about(units: TokenUnits, decimals: u8) -> String {
+    let digits = units.0.to_string().len();
+    let dropped = digits
+        .saturating_sub(ABOUT_DIGITS)
+        .min(usize::from(decimals));
+    // At most 38 digits are dropped of 39.
+    let step = 10u128.pow(dropped as u32);
+    tokens(TokenUnits(units.0 / step * step), decimals)
+}
+
 /// A decimal number of tokens as token units.
 pub(super) fn parse_tokens(text: &str, decimals: u8) -> Option<TokenUnits> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    if (whole.is_empty() && part.is_empty())
-        || !digits(whole)
-        || !digits(part)
-        || part.len() > usize::from(decimals)
-    {
+    if !has_form_of_tokens(text, decimals) {
         return None;
     }
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let scaled = format!("{whole}{part:0<width$}", width = usize::from(decimals));
     scaled.parse().ok().map(TokenUnits)
 }
 
+/// Whether a text is a decimal number of tokens, of any size.
+fn has_form_of_tokens(text: &str, decimals: u8) -> bool {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    (!whole.is_empty() || !part.is_empty())
+        && digits(whole)
+        && digits(part)
+        && part.len() <= usize::from(decimals)
+}
+
 /// Price per block for a decimal number of tokens per 10^9 bytes.
 pub(super) fn parse_price(text: &str, decimals: u8) -> Result<FineUnits, CliError> {
+    let too_high = || {
+        let largest = tokens(MAX_FINE.per_gb_from_per_block(), decimals);
+        CliError::Invalid(format!(
+            "{text:?} is too high a price: no voucher holds more than {largest} tokens per GB of a token with {decimals} decimals"
+        ))
+    };
     let price = parse_tokens(text, decimals)
         .map(|units| FineUnits::per_block_from_per_gb(units.0))
         .ok_or_else(|| {
+            // Its form is right, so its size is not.
+            if has_form_of_tokens(text, decimals) {
+                return too_high();
+            }
             let smallest = tokens(TokenUnits(1), decimals);
             CliError::Invalid(format!(
                 "{text:?} is not a price: write tokens per GB, such as 10, with at most {decimals} decimals. The smallest price is {smallest}, and a token with more decimals has smaller ones"
             ))
         })?;
-    if price > MAX_FINE {
-        let largest = tokens(MAX_FINE.per_gb_from_per_block(), decimals);
-        return Err(CliError::Invalid(format!(
-            "{text:?} is too high a price: no voucher holds more than {largest} tokens per GB of a token with {decimals} decimals"
-        )));
+    match price > MAX_FINE {
+        true => Err(too_high()),
+        false => Ok(price),
     }
-    Ok(price)
 }
 
 /// `64K`, `1M`, `300000`: a number with a binary suffix.
@@ -280,6 +306,27 @@ mod tests {
             error.contains("no voucher holds more than 288230376"),
             "{error}"
         );
+        // More than fits 128 bits.
+        let error = parse_price("99999999999999999", 24)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("is too high a price"), "{error}");
+        let error = parse_price("1.5", 0).unwrap_err().to_string();
+        assert!(error.contains("at most 0 decimals"), "{error}");
+    }
+
+    #[test]
+    fn a_sum_that_is_told_roughly_keeps_its_first_digits_and_all_before_the_point() {
+        for (units, decimals, text) in [
+            (25_050_603, 9, "0.025"),
+            (1_234_567, 6, "1.23"),
+            (1_234_567_890, 6, "1234"),
+            (12_345, 0, "12345"),
+            (7, 18, "0.000000000000000007"),
+            (u128::MAX, 38, "3.4"),
+        ] {
+            assert_eq!(about(TokenUnits(units), decimals), text);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, U256};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use super::output::CliError;
+use super::output::{CliError, tokens};
 use super::worth::{Lowest, Worth};
 use crate::client::RedeemOutcome;
 use crate::native::chain::{Chain, ChainError, Redemption};
@@ -171,6 +171,8 @@ pub(super) struct Batch {
     /// The number of others that had no room in it, and were not sent.
     pub(super) left_out: usize,
     pub(super) result: Result<Redemption, ChainError>,
+    /// What its gas was measured by, where it waits for cheaper gas.
+    pub(super) measure: Option<(Worth, TokenUnits)>,
 }
 
 impl Batch {
@@ -222,8 +224,8 @@ pub(super) struct Sum {
 }
 
 /// Blocks until the transaction is in a block, or failed. Where all claims cost more than one transaction may, or than
-/// the payee has, it sends the first half of them, or the first half of that. `sum`: what a redemption without a command
-/// brings; it is sent only if it is worth its gas.
+/// the payee has, it sends the first half of them, or the first half of that. `sum`: what a redemption without a
+/// command brings; it is sent only if it is worth its gas.
 pub(super) fn send_batch(
     payout: Option<Payout>,
     tag: u64,
@@ -231,14 +233,11 @@ pub(super) fn send_batch(
     sum: Option<Sum>,
 ) -> Batch {
     let handed_out = claims.len();
+    let mut measure = None;
     let result = loop {
         let result = match &payout {
             Some(payout) => {
-                // Of a part of the claims the sum is not known; claims leave by worth, so it is a fair share at least.
-                let share = |total: TokenUnits| {
-                    let part = U256::from(total.0) * U256::from(claims.len());
-                    TokenUnits((part / U256::from(handed_out.max(1))).saturating_to())
-                };
+                let share = |total| share(total, claims.len(), handed_out);
                 let worth = payout.worth.zip(sum);
                 let cap = GasCap {
                     worth: worth.map(|(worth, sum)| match sum.is_last_chance {
@@ -257,6 +256,8 @@ pub(super) fn send_batch(
             }
             // They are as good as before.
             Err(error @ ChainError::NotWorth { .. }) => {
+                let worth = payout.as_ref().and_then(|payout| payout.worth);
+                measure = worth.zip(sum.map(|sum| share(sum.total, claims.len(), handed_out)));
                 claims.clear();
                 break Err(error);
             }
@@ -268,11 +269,19 @@ pub(super) fn send_batch(
         left_out: handed_out.saturating_sub(claims.len()),
         claims,
         result,
+        measure,
     }
 }
 
+/// What some of the claims bring of the sum of all. Theirs is not known; claims leave by worth, so it is a fair share
+/// at least.
+fn share(total: TokenUnits, some: usize, all: usize) -> TokenUnits {
+    let part = U256::from(total.0) * U256::from(some);
+    TokenUnits((part / U256::from(all.max(1))).saturating_to())
+}
+
 /// The report of a batch.
-pub(super) fn batch_json(batch: &Batch) -> Value {
+pub(super) fn batch_json(batch: &Batch, decimals: u8) -> Value {
     let ranges: Vec<Value> = batch
         .claims
         .iter()
@@ -317,9 +326,18 @@ pub(super) fn batch_json(batch: &Batch) -> Value {
             "gas_used": redemption.gas_used,
             "gas_price_wei": redemption.gas_price.map(|p| p.to_string()),
             "paid": sum(&redemption.paid).0.to_string(),
+            "paid_tokens": tokens(sum(&redemption.paid), decimals),
             "ranges": ranges,
         }),
-        Err(error) => json!({"ok": false, "error": error.to_string(), "ranges": ranges}),
+        Err(error) => {
+            let text = match (error, batch.measure) {
+                (ChainError::NotWorth { cost, worth }, Some((by, sum))) => {
+                    by.too_little(*cost, *worth, sum, decimals)
+                }
+                _ => error.to_string(),
+            };
+            json!({"ok": false, "error": text, "ranges": ranges})
+        }
     }
 }
 
@@ -327,13 +345,20 @@ fn sum(paid: &[(u32, TokenUnits)]) -> TokenUnits {
     TokenUnits(paid.iter().fold(0, |sum, (_, p)| sum.saturating_add(p.0)))
 }
 
+/// The units of a report, in tokens; what is no number stays as it is.
+pub(super) fn units_in_tokens(units: &str, decimals: u8) -> String {
+    (units.parse()).map_or(units.to_owned(), |units| {
+        tokens(TokenUnits(units), decimals)
+    })
+}
+
 /// A batch's report as a sentence.
 pub(super) fn redeemed_line(report: &Value) -> String {
     let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
     if report["ok"] == json!(true) {
         format!(
-            "redeemed {} token units for {} ranges, {} gas: {}",
-            text("paid"),
+            "redeemed {} tokens for {} ranges, {} gas: {}",
+            text("paid_tokens"),
             report["ranges"].as_array().map_or(0, Vec::len),
             report["gas_used"],
             text("transaction")
@@ -418,6 +443,32 @@ mod tests {
     }
 
     #[test]
+    fn a_redemption_is_told_in_tokens() {
+        let mined = Redemption {
+            transaction: B256::ZERO,
+            block: 1,
+            gas_used: 9,
+            rollup_fee: 0,
+            gas_price: None,
+            paid: vec![
+                (0, TokenUnits(50_000_000_000_000_000)),
+                (1, TokenUnits(9_965_440_000_000_000)),
+            ],
+            skipped: Vec::new(),
+        };
+        let batch = Batch {
+            tag: 1,
+            claims: Vec::new(),
+            left_out: 0,
+            result: Ok(mined),
+            measure: None,
+        };
+        let line = redeemed_line(&batch_json(&batch, 18));
+        let says = "redeemed 0.05996544 tokens for 0 ranges, 9 gas: 0x00";
+        assert!(line.starts_with(says), "{line}");
+    }
+
+    #[test]
     fn after_a_batch_that_pays_nothing_the_next_is_tried_and_after_a_failure_that_is_not_its_own_none()
      {
         let next_may_pay = |result| {
@@ -426,6 +477,7 @@ mod tests {
                 claims: Vec::new(),
                 left_out: 0,
                 result,
+                measure: None,
             };
             batch.next_may_pay()
         };

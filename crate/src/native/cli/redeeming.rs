@@ -217,7 +217,7 @@ impl Runner {
             Ok(_) => self.redemptions.done += 1,
             Err(_) => self.redemptions.failed += 1,
         }
-        let report = batch_json(&batch);
+        let report = batch_json(&batch, self.decimals);
         if self.redeemed.len() >= MAX_REPORTS {
             self.redeemed.pop_front();
         }

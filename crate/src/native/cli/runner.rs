@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::output::{CliError, plain, say, say_json, sentence, tokens};
 use super::payout::{Batch, Pace, Payout, Sum, redeemed_line};
 use super::select::{Choice, selected};
+use super::stalls::Stalls;
 use super::standing::{
     BY_COMMANDS, BY_FLAGS, in_the_way, incomplete, is_gone, is_whole, shortfalls,
 };
@@ -72,6 +73,8 @@ pub(super) struct Runner {
     pub(super) gave_up: bool,
     /// The last redemption without a command was not worth its gas, which was said.
     waits_for_gas: bool,
+    /// Why nothing comes from sellers.
+    stalls: Stalls,
 }
 
 /// The wish for a torrent, once it is known which of its pieces are here.
@@ -178,6 +181,7 @@ impl Runner {
             sending: false,
             gave_up: false,
             waits_for_gas: false,
+            stalls: Stalls::default(),
         })
     }
 
@@ -337,7 +341,14 @@ impl Runner {
             }) => {
                 // With nothing in it there is nothing to answer.
                 if !claims.is_empty() && total >= self.redeem_min() {
-                    self.send_claims(tag, claims, Sum { total, is_last_chance });
+                    self.send_claims(
+                        tag,
+                        claims,
+                        Sum {
+                            total,
+                            is_last_chance,
+                        },
+                    );
                     return Ok(());
                 }
                 self.pace.under_way = false;
@@ -455,6 +466,9 @@ impl Runner {
     pub(super) async fn look(&mut self) -> Result<Snapshot, CliError> {
         let snapshot = self.handle.snapshot().await.map_err(stopped)?;
         self.tell_trackers(&snapshot.client.trackers);
+        for stall in (self.stalls).look(&snapshot.torrents, self.decimals, Instant::now()) {
+            self.note("stalled", &stall.value, || stall.text);
+        }
         for torrent in &snapshot.torrents {
             self.look_at(torrent).await?;
             for peer in &torrent.peers {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::args::InfoArgs;
 use super::output::{CliError, bytes, plain, say, say_json};
 use crate::client::{AddOptions, Source};
-use crate::metainfo::{MagnetError, MagnetLink, Metainfo};
+use crate::metainfo::{MagnetError, MagnetLink, Metainfo, MetainfoError};
 use crate::types::InfoHash;
 
 /// Longest .torrent file that is read: the longest info dictionary and as much around it.
@@ -105,9 +105,15 @@ fn parse(torrent: &[u8], input: &str) -> Result<Either, CliError> {
     Metainfo::from_torrent(torrent)
         .map(|metainfo| Either::Torrent(Box::new(metainfo)))
         .map_err(|e| {
-            CliError::Invalid(format!(
-                "{input} is not a valid .torrent file: {e}; download it again, or give a magnet link in quotes or an info hash"
-            ))
+            // Another copy of a sound file is no better.
+            CliError::Invalid(match e {
+                MetainfoError::OnlyV2 | MetainfoError::Empty | MetainfoError::TooLarge { .. } => {
+                    format!("{input} cannot be used: {e}; give another torrent")
+                }
+                _ => format!(
+                    "{input} is not a valid .torrent file: {e}; download it again, or give a magnet link in quotes or an info hash"
+                ),
+            })
         })
 }
 

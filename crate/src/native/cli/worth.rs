@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use alloy_primitives::U256;
 
-use super::output::CliError;
+use super::output::{CliError, about};
 use crate::client::LEAST_UNITS;
 use crate::types::TokenUnits;
 
@@ -68,6 +68,31 @@ impl Worth {
     /// The most that is no loss, in wei, where the sum may be gone later.
     pub(super) fn at_most(&self, sum: TokenUnits) -> u128 {
         self.part(sum, 100)
+    }
+
+    /// What so many wei are worth.
+    pub(super) fn in_tokens(&self, wei: u128) -> TokenUnits {
+        let one = U256::from(COIN_WEI) * U256::from(PRICE_SCALE);
+        // 128 bits and 245, which may overflow; no sum of tokens is that large.
+        let worth = U256::from(wei).saturating_mul(self.coin_price);
+        TokenUnits(worth.div_ceil(one).saturating_to())
+    }
+
+    /// The end of a sentence on gas of `cost` wei for a sum of which `worth` wei may go to it.
+    pub(super) fn too_little(
+        &self,
+        cost: u128,
+        worth: u128,
+        sum: TokenUnits,
+        decimals: u8,
+    ) -> String {
+        let said = |wei| about(self.in_tokens(wei), decimals);
+        format!(
+            "gas would cost about {} tokens, and at most {} of the {} earned may go to gas: it waits for more earnings or cheaper gas, or redeem on command",
+            said(cost),
+            said(worth),
+            about(sum, decimals),
+        )
     }
 
     fn part(&self, sum: TokenUnits, percent: u8) -> u128 {
@@ -177,6 +202,29 @@ mod tests {
         assert_eq!(least("3000", 6, 50, GWEI / 100), (1_620, 810));
         let (redeemed, _) = least("999999999999999999999999", 24, 1, u128::MAX);
         assert_eq!(redeemed, u128::MAX, "no overflow");
+    }
+
+    #[test]
+    fn gas_that_is_too_dear_is_told_in_tokens_of_few_digits() {
+        let ours = worth("3000", 18, 10);
+        let text = ours.too_little(
+            8_350_201_169_028,
+            327_666_666_666,
+            TokenUnits(9_830_000_000_000_000),
+            18,
+        );
+        assert!(
+            text.starts_with(
+                "gas would cost about 0.025 tokens, and at most 0.000982 of the 0.00983 earned"
+            ),
+            "{text}"
+        );
+        assert_eq!(ours.in_tokens(u128::MAX).0, u128::MAX, "no overflow");
+        assert_eq!(
+            worth("3000", 0, 10).in_tokens(1),
+            TokenUnits(1),
+            "not nothing"
+        );
     }
 
     #[test]

@@ -531,16 +531,7 @@ mod tests {
             }
         }
         assert!(with("ws=http://d.example/100%/a.iso").web_seeds.is_empty());
-        for value in [
-            "all",
-            "6-4",
-            "1-",
-            "-1",
-            "+1",
-            "4294967296",
-            "1-2-3",
-            "%zz",
-        ] {
+        for value in ["all", "6-4", "1-", "-1", "+1", "4294967296", "1-2-3", "%zz"] {
             assert!(with(&format!("so={value}")).select_only.is_empty());
         }
         for value in ["0,x", "x,0,9-7", "0&so=-"] {

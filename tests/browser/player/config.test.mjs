@@ -9,7 +9,7 @@ const FREE = { trackers: PAID.trackers };
 /** Configurations, and what the page says of each. */
 const WRONG = [
   [[], /must be a JSON object/],
-  [{ deployement: "deployments/10.json" }, /no field deployement\. Write deployment\./],
+  [{ deploymet: "deployments/10.json" }, /no field deploymet\. Write deployment\./],
   [{ ...FREE, Vault: PAID.vault }, /no field Vault\. Write vault\./],
   [{ ...FREE, colour: "red" }, /no field colour\. Leave it out; docs\/page\.md/],
   [{ ...FREE, ["x".repeat(5000)]: 1 }, /no field x{40}\. Leave it out/],

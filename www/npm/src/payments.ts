@@ -473,8 +473,8 @@ export class Payments {
   }
 
   /**
-   * The slice of a deposit: a small one is cut into ten, if they are worth redeeming. Where gas is so dear that it would
-   * be cut into fewer than {@link FEWEST_SLICES}, it is refused, because nothing could be bought with it.
+   * The slice of a deposit: a small one is cut into ten, if they are worth redeeming. Where gas is so dear that it
+   * would be cut into fewer than {@link FEWEST_SLICES}, it is refused, because nothing could be bought with it.
    */
   #sliceOf(amount: bigint): bigint {
     const { tranche, token } = this.options;
@@ -484,7 +484,8 @@ export class Payments {
     if (tranche !== undefined || !this.#least || slice * FEWEST_SLICES <= amount) return slice;
     throw new PieceworkError(
       `A deposit of ${this.format(amount)} ${token.symbol} is too small while gas costs what it does now: less than ` +
-        `${this.format(slice)} is not worth redeeming. Deposit ${this.format(slice * FEWEST_SLICES)} or more, or later.`,
+        `${this.format(slice)} is not worth redeeming. ` +
+        `Deposit ${this.format(slice * FEWEST_SLICES)} or more, or later.`,
     );
   }
 

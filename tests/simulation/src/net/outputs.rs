@@ -288,8 +288,7 @@ impl SimNet {
         match &event {
             Event::ClaimsReady {
                 tag, claims, total, ..
-            } if !claims.is_empty() && !self.vault.unanswered =>
-            {
+            } if !claims.is_empty() && !self.vault.unanswered => {
                 let life = node.life;
                 let what = What::Redeem(id, life, *tag, claims.clone(), *total);
                 self.schedule(Duration::from_secs(2), what);

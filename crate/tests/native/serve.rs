@@ -7,8 +7,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::common::daemon::{Daemon, config};
-use crate::common::{Ended, Film, Program, Tracker, content, piecework, untouched};
+use crate::common::daemon::{Daemon, config, torrent_of, with_tracker};
+use crate::common::{Ended, Film, Program, content, piecework, untouched};
 use serde_json::json;
 
 const PIECE: usize = 16 * 1024;
@@ -22,23 +22,10 @@ fn film(name: &str, number: usize, tracker: &str) -> Film {
     )
 }
 
-fn torrent_of(film: &Film) -> Vec<u8> {
-    fs::read(film.dir.path().join("film.torrent")).unwrap()
-}
-
 /// A table of the configuration.
 fn listed(film: &Film) -> String {
     let dir = film.dir.path().display();
     format!("[[torrent]]\nsource = \"{dir}/film.torrent\"\ndata = \"{dir}\"\n")
-}
-
-async fn with_tracker(test: impl FnOnce(String) + Send + 'static) {
-    let tracker = Tracker::start().await;
-    let url = tracker.url();
-    tokio::task::spawn_blocking(move || test(url))
-        .await
-        .unwrap();
-    tracker.handle.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,25 +6,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::daemon::{Daemon, config};
-use crate::common::{Film, Tracker, content, create};
+use crate::common::daemon::{Daemon, config, torrent_of, with_tracker};
+use crate::common::{Film, content, create};
 use serde_json::Value;
 
 /// Turns in which a daemon that looks once a second has looked.
 const LOOKS: usize = 4;
-
-async fn with_tracker(test: impl FnOnce(String) + Send + 'static) {
-    let tracker = Tracker::start().await;
-    let url = tracker.url();
-    tokio::task::spawn_blocking(move || test(url))
-        .await
-        .unwrap();
-    tracker.handle.shutdown().await;
-}
-
-fn torrent_of(film: &Film) -> Vec<u8> {
-    fs::read(film.dir.path().join("film.torrent")).unwrap()
-}
 
 fn record(home: &Path) -> String {
     fs::read_to_string(home.join("data/.piecework/serve/torrents.json")).unwrap()

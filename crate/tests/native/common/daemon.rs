@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::Program;
+use super::{Film, Program, Tracker};
 
 /// The program with a configuration, in a folder of its own, and what it said of its interface.
 pub struct Daemon {
@@ -41,6 +41,21 @@ pub fn config(tracker: &str, rest: &str) -> String {
         "data = \"data\"\n[network]\ntrackers = [{tracker:?}]\nice_servers = []\n\
          [http]\nlisten = \"127.0.0.1:0\"\n{rest}"
     )
+}
+
+/// Runs a test beside a tracker, whose URL it gets.
+pub async fn with_tracker(test: impl FnOnce(String) + Send + 'static) {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    tokio::task::spawn_blocking(move || test(url))
+        .await
+        .unwrap();
+    tracker.handle.shutdown().await;
+}
+
+/// The .torrent file of a film.
+pub fn torrent_of(film: &Film) -> Vec<u8> {
+    fs::read(film.dir.path().join("film.torrent")).unwrap()
 }
 
 impl Daemon {

@@ -106,6 +106,20 @@ fn serve(net: &mut SimNet, seller: NodeId, buyer: NodeId, content: &Content) {
     complete(net, &[buyer], content, minutes(1));
 }
 
+/// A whole order: the title, its seller, and its buyer with the account.
+fn ordered(token: &Token, seed: u64) -> (SimNet, Content, NodeId, (NodeId, B256)) {
+    let mut net = SimNet::new(seed, NetConfig::default());
+    let content = Content::file(seed, LENGTH, 64 * 1024);
+    let seller = token.seller(&net);
+    let a = net.node(seller);
+    net.seed(a, &content);
+    follow(&mut net, a, token.least);
+    let (b, account) = token.buyer(&mut net);
+    net.leech(b, &content);
+    serve(&mut net, a, b, &content);
+    (net, content, a, (b, account))
+}
+
 /// Redeems the rest: what the chain paid is what the ledger says, and no more than the blocks cost.
 fn settle(net: &mut SimNet, token: &Token, seed: u64, seller: NodeId, owed: FineUnits) -> u128 {
     net.run_for(Duration::from_secs(5));
@@ -128,15 +142,7 @@ fn settle(net: &mut SimNet, token: &Token, seed: u64, seller: NodeId, owed: Fine
 fn an_order_costs_its_blocks_in_any_token_and_the_seller_gets_it() {
     for token in &TOKENS {
         for_seeds(SEEDS, |seed| {
-            let mut net = SimNet::new(seed, NetConfig::default());
-            let content = Content::file(seed, LENGTH, 64 * 1024);
-            let seller = token.seller(&net);
-            let a = net.node(seller);
-            net.seed(a, &content);
-            follow(&mut net, a, token.least);
-            let (b, account) = token.buyer(&mut net);
-            net.leech(b, &content);
-            serve(&mut net, a, b, &content);
+            let (mut net, content, a, (b, account)) = ordered(token, seed);
             net.run_for(Duration::from_secs(5));
             let hash = content.info_hash();
             let (sold, bought) = (net.torrent(a, hash).unwrap(), net.torrent(b, hash).unwrap());
@@ -198,15 +204,7 @@ fn a_buyer_that_crashes_again_and_again_pays_no_more_than_it_got_in_any_token() 
 fn of_a_buyer_that_exits_everything_that_is_worth_its_gas_is_redeemed_in_any_token() {
     for token in &TOKENS {
         for_seeds(SEEDS, |seed| {
-            let mut net = SimNet::new(seed, NetConfig::default());
-            let content = Content::file(seed, LENGTH, 64 * 1024);
-            let seller = token.seller(&net);
-            let a = net.node(seller);
-            net.seed(a, &content);
-            follow(&mut net, a, token.least);
-            let (b, _) = token.buyer(&mut net);
-            net.leech(b, &content);
-            serve(&mut net, a, b, &content);
+            let (mut net, content, a, (b, _)) = ordered(token, seed);
             net.exit(b);
             net.run_for(minutes(30));
             net.command(a, Command::PrepareRedeem(RedeemScope::Due));

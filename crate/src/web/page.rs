@@ -38,6 +38,8 @@ const MAX_FILES: usize = 131_072;
 /// Logs that are taken of one receipt, at most, and then the bytes of each.
 const MAX_LOGS: usize = 1024;
 const MAX_LOG_BYTES: usize = 4096;
+/// Torrents that are made at once, at most; the next `seed` request is refused.
+const MAX_MAKING: usize = 64;
 /// Players of one page, at most; further ones are ignored.
 const MAX_PLAYERS: u64 = 1_000;
 /// The lifetime of a redemption's signature.
@@ -327,6 +329,10 @@ impl Pages {
             "seed" => {
                 let (driver, message) = (Rc::clone(driver), message.clone());
                 let making = (page, request as u64);
+                if self.making.borrow().len() >= MAX_MAKING {
+                    let most = "at most 64 torrents are made at once: wait for one of them";
+                    return Some(Err(most.to_owned()));
+                }
                 self.making.borrow_mut().insert(making, false);
                 wasm_bindgen_futures::spawn_local(async move {
                     let made = seed::make(&driver, &message, making).await;

@@ -325,8 +325,11 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** @internal The bytes of it that are selected, and the verified ones among them first. */
   get share(): [number, number] {
-    const { now } = this.#live;
-    return now ? [now.selectedVerified, now.selectedLength] : [0, 0];
+    const { last } = this.#live;
+    // What is whole stays so: many seeded torrents are not asked about.
+    const known =
+      last && last.selectedLength > 0 && last.selectedVerified >= last.selectedLength ? last : this.#live.now;
+    return known ? [known.selectedVerified, known.selectedLength] : [0, 0];
   }
 
   /** Milliseconds until everything that is selected is here, at the present speed; Infinity if nothing comes. */
@@ -620,11 +623,24 @@ export class Torrent extends Emitter<TorrentEvents> {
   }
 
   #verified(piece: number): void {
-    const touched = this.files.filter((file) => file.includes(piece));
+    const touched = this.#filesOf(piece);
     const isSelected = touched.some(({ selected }) => selected);
     this.#live.piece(piece, isSelected);
     this.emit("piece", { piece });
     for (const file of touched) file.grew();
+  }
+
+  /** The files with bytes in a piece: of very many files, without looking at each. */
+  #filesOf(piece: number): TorrentFile[] {
+    const begin = piece * this.pieceLength;
+    let [first, end] = [0, this.files.length];
+    while (first < end) {
+      const middle = (first + end) >> 1;
+      if ((this.files[middle]?.end ?? 0) > begin) end = middle;
+      else first = middle + 1;
+    }
+    while (this.files[end] && (this.files[end]?.offset ?? 0) < begin + this.pieceLength) end++;
+    return this.files.slice(first, end).filter((file) => file.includes(piece));
   }
 
   /** @internal A reader of one of its files begins. */
@@ -656,11 +672,13 @@ export class TorrentFile extends Emitter<FileEvents> {
   /** In the torrent's own list, as links name it (BEP 53); padding counts. */
   readonly index: number;
   readonly #hash: string;
-  /** Of its first byte in the torrent. */
-  readonly #offset: number;
+  /** @internal Of its first byte in the torrent. */
+  readonly offset: number;
   readonly #live: Live<EngineTorrent>;
   readonly #host: TorrentHost;
   #priority: FilePriority;
+  /** Its event `done` was emitted. */
+  #isWhole = false;
 
   /** @internal */
   constructor(
@@ -670,7 +688,7 @@ export class TorrentFile extends Emitter<FileEvents> {
   ) {
     super();
     this.#hash = hash;
-    this.#offset = offset;
+    this.offset = offset;
     this.#live = live;
     this.index = index;
     this.path = path;
@@ -719,9 +737,9 @@ export class TorrentFile extends Emitter<FileEvents> {
     const { now } = this.#live;
     if (!now) return 0;
     let bytes = 0;
-    for (let piece = Math.floor(this.#offset / now.pieceLength); this.includes(piece); piece++) {
-      const begin = Math.max(piece * now.pieceLength, this.#offset);
-      const end = Math.min((piece + 1) * now.pieceLength, this.#offset + this.length);
+    for (let piece = Math.floor(this.offset / now.pieceLength); this.includes(piece); piece++) {
+      const begin = Math.max(piece * now.pieceLength, this.offset);
+      const end = Math.min((piece + 1) * now.pieceLength, this.end);
       if (holds(now, piece)) bytes += end - begin;
     }
     return bytes;
@@ -735,12 +753,19 @@ export class TorrentFile extends Emitter<FileEvents> {
   /** A piece of the torrent has bytes of it. */
   includes(piece: number): boolean {
     const bytes = this.#live.last?.pieceLength ?? 0;
-    return piece * bytes < this.#offset + this.length && (piece + 1) * bytes > this.#offset;
+    return this.length > 0 && piece * bytes < this.end && (piece + 1) * bytes > this.offset;
+  }
+
+  /** @internal Of the byte after its last one in the torrent. */
+  get end(): number {
+    return this.offset + this.length;
   }
 
   /** @internal A piece with bytes of it was verified. */
   grew(): void {
-    if (this.hears("done") && this.downloaded === this.length) this.emit("done", this);
+    if (this.#isWhole || !this.hears("done") || this.downloaded < this.length) return;
+    this.#isWhole = true;
+    this.emit("done", this);
   }
 
   /** Its last path component. */

@@ -68,6 +68,9 @@ const ATTRIBUTES = ["src", "magnet", "torrent"] as const;
 /** Attributes that have no place beside `deployment`. */
 const NAMED_BY_DEPLOYMENT = ["vault", "chain-id", "token", "token-decimals", "token-symbol"] as const;
 
+/** On a server, where pages are made ahead, there are no elements, and the module may be loaded all the same. */
+const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
+
 const PLAYABLE = /\.(mp4|m4v|webm|mkv|mov|ogv|mp3|m4a|ogg|opus|flac|wav)$/i;
 const DEFAULT_UPLOAD = 2_500_000;
 
@@ -84,8 +87,9 @@ const DEFAULT_UPLOAD = 2_500_000;
  * deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and `rpc-url`,
  * `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost), `max-deposit` (the
  * most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises; default: the whole
- * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). A page that has a client of its
- * own sets the property `client` before the element is connected.
+ * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). `worker-url`, `wasm-url` and
+ * `service-worker-url` name these files where a bundler or the site has them elsewhere (see `ClientOptions`). A page
+ * that has a client of its own sets the property `client` before the element is connected.
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
  * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads
@@ -94,7 +98,7 @@ const DEFAULT_UPLOAD = 2_500_000;
  * stays. The element reports an error once, to a screen reader too. It does not report numbers that change all the
  * time.
  */
-export class PieceworkPlayer extends HTMLElement {
+export class PieceworkPlayer extends Base {
   static readonly observedAttributes: readonly string[] = ATTRIBUTES;
 
   /** Use this client instead of one made from the attributes. */
@@ -512,6 +516,9 @@ export class PieceworkPlayer extends HTMLElement {
         : null);
     return {
       trackers: this.#list("trackers"),
+      workerUrl: text("worker-url"),
+      wasmUrl: text("wasm-url"),
+      ...(this.hasAttribute("service-worker-url") ? { serviceWorkerUrl: text("service-worker-url") } : {}),
       ...(this.hasAttribute("ice-servers") ? { iceServers: parseIceServers(text("ice-servers")) } : {}),
       // Nothing goes up before the visitor agreed to it.
       uploadLimit: this.#agreed && this.#upload.checked ? this.#uploadCap() : 0,
@@ -558,4 +565,5 @@ function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-if (!customElements.get("piecework-player")) customElements.define("piecework-player", PieceworkPlayer);
+if (globalThis.customElements && !customElements.get("piecework-player"))
+  customElements.define("piecework-player", PieceworkPlayer);

@@ -1,0 +1,63 @@
+// The package's README, as the tests of each bundler take it: its files and its command lines, by heading.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const path = join(dirname(fileURLToPath(import.meta.url)), "../../../www/npm/README.md");
+const MAGNET = "magnet:?xt=urn:btih:…";
+const TRACKER = "wss://tracker.example";
+
+/** Every code block: its heading, its language, the file's name if it has one, and its text. */
+export function blocks() {
+  let heading = "";
+  const found = [];
+  for (const part of readFileSync(path, "utf8").matchAll(/^#+ (.*)$|^```(\w+) ?(.*)\n([^]*?)^```$/gm)) {
+    if (part[1] !== undefined) heading = part[1];
+    else found.push({ heading, language: part[2], name: part[3], text: part[4] });
+  }
+  return found;
+}
+
+/** The files under a heading, by path, and its command lines without the installation. */
+export function recipe(heading) {
+  const own = blocks().filter((block) => block.heading === heading);
+  assert.ok(own.length > 0, `README.md has no heading ${heading}`);
+  const files = Object.fromEntries(own.filter(({ name }) => name).map(({ name, text }) => [name, text]));
+  const lines = own.filter(({ language }) => language === "sh").map(({ text }) => text);
+  return { files, commands: lines.join("").replace(/^npm install piecework$\n/m, "") };
+}
+
+/** The attributes that a paying page has besides. */
+function payingAttributes() {
+  const { files } = recipe("Paying");
+  const [, attributes] = /trackers="[^"]*"\s+([^>]*)>/.exec(files["paying.html"]);
+  return attributes;
+}
+
+/** The README's files with a real link and tracker in the place of its own; `pays`: the element pays, too. */
+export function filled(files, { magnet, tracker, pays = false }) {
+  const escaped = (text) => text.replaceAll("&", "&amp;");
+  let isFilled = false;
+  const fill = ([name, text]) => {
+    isFilled ||= text.includes(MAGNET) && text.includes(TRACKER);
+    const inMarkup = /\.(html|jsx)$/.test(name);
+    const linked = text
+      .replaceAll(MAGNET, inMarkup ? escaped(magnet) : magnet)
+      .replaceAll(`trackers="${TRACKER}"`, `trackers="${tracker}"${pays ? ` ${payingAttributes()}` : ""}`)
+      .replaceAll(TRACKER, tracker);
+    return [name, linked];
+  };
+  const result = Object.fromEntries(Object.entries(files).map(fill));
+  assert.ok(isFilled, "no file names a link and a tracker");
+  return result;
+}
+
+/** The header of the README, for trackers, nodes and wallets of this machine. */
+export function policy() {
+  const [{ text }] = blocks().filter(({ name }) => name === "policy");
+  const [, value] = /^Content-Security-Policy: (.*)\n$/.exec(text);
+  const local = value.replace("wss://tracker.example https://rpc.example", "ws://127.0.0.1:* http://127.0.0.1:*");
+  assert.notEqual(local, value);
+  return local;
+}

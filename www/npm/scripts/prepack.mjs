@@ -1,0 +1,8 @@
+// Before `npm pack`: builds dist/, and brings the licences of the repository, of which every package has its own copy.
+// `build.mjs` says what is missing where the wasm is not built.
+import { copyFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+process.chdir(fileURLToPath(new URL("..", import.meta.url)));
+for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(`../../${name}`, name);
+await import("./build.mjs");

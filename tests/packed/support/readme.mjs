@@ -12,7 +12,7 @@ const TRACKER = "wss://tracker.example";
 export function blocks() {
   let heading = "";
   const found = [];
-  for (const part of readFileSync(path, "utf8").matchAll(/^#+ (.*)$|^```(\w+) ?(.*)\n([^]*?)^```$/gm)) {
+  for (const part of readFileSync(path, "utf8").matchAll(/^#+ (.*)$|^```(\w+) ?(.*)\n([\s\S]*?)^```$/gm)) {
     if (part[1] !== undefined) heading = part[1];
     else found.push({ heading, language: part[2], name: part[3], text: part[4] });
   }

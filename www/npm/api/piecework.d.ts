@@ -555,9 +555,17 @@ export declare class TorrentFile {
     /**
      * A URL that the service worker answers, with ranges, while this page is open. A player that is given it without
      * {@link streamTo} or {@link follow} makes the engine fetch as far ahead as the browser likes.
+     *
+     * Without a service worker it is the URL of a Blob, until the torrent is removed: of a file that is all here, up to
+     * 512 MiB; or of one up to 32 MiB, which is fetched whole first, unless the page has `payments`.
+     *
+     * @throws an error that names what is missing, and the way out, for other files without a service worker.
      */
     url(): Promise<string>;
-    /** Plays it: sets `src` as soon as the service worker controls this page, and follows the player. */
+    /**
+     * Plays it: sets `src` as soon as the service worker controls this page, and follows the player. Without a service
+     * worker as {@link url} says.
+     */
     streamTo(video: HTMLMediaElement): Promise<void>;
     /**
      * Holds what is fetched for a player whose source is {@link url} to what it needs: 30 seconds of the film ahead of
@@ -932,7 +940,7 @@ export declare class PieceworkRejectedError extends PieceworkError {
 }
 /** A missing feature, and the way out. */
 export interface MissingFeature {
-    readonly feature: "secure-context" | "webrtc" | "opfs" | "service-worker" | "web-locks" | "wasm";
+    readonly feature: "secure-context" | "webrtc" | "opfs" | "web-locks" | "wasm";
     /** A full sentence: the missing feature and the way out. */
     readonly text: string;
 }
@@ -1035,6 +1043,8 @@ export declare const BOND_EXPLAINED: string;
 
 // ---- player
 import { Client, type Eip1193Provider, type Torrent } from "./index.js";
+/** On a server, where pages are made ahead, there are no elements, and the module may be loaded all the same. */
+declare const Base: typeof HTMLElement;
 /**
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
@@ -1048,8 +1058,9 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and `rpc-url`,
  * `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost), `max-deposit` (the
  * most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises; default: the whole
- * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). A page that has a client of its
- * own sets the property `client` before the element is connected.
+ * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). `worker-url`, `wasm-url` and
+ * `service-worker-url` name these files where a bundler or the site has them elsewhere (see `ClientOptions`). A page
+ * that has a client of its own sets the property `client` before the element is connected.
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
  * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads
@@ -1058,7 +1069,7 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * stays. The element reports an error once, to a screen reader too. It does not report numbers that change all the
  * time.
  */
-export declare class PieceworkPlayer extends HTMLElement {
+export declare class PieceworkPlayer extends Base {
     #private;
     static readonly observedAttributes: readonly string[];
     /** Use this client instead of one made from the attributes. */
@@ -1071,3 +1082,4 @@ export declare class PieceworkPlayer extends HTMLElement {
     /** The video element inside. */
     get video(): HTMLVideoElement;
 }
+export {};

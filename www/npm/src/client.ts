@@ -543,6 +543,7 @@ export class Client extends Emitter<ClientEvents> {
       request: (t, extra) => this.#link.request(t, { ...extra, hash }),
       openStream: (message, port) => this.#link.read({ ...message, hash, t: "stream" }, port),
       plays: (head) => this.#link.tell({ ...head, hash, t: "play" }),
+      pays: () => this.#payments !== null,
       streaming: () => this.#link.streaming(),
       wishes,
       fetchesWhole: () => !(wishes.onDemand ?? this.#payments !== null),

@@ -33,6 +33,12 @@ const UNLIKE =
   "This page and its service worker are of different versions of Piecework: close the site's other tabs and " +
   "reload the page.";
 
+/** What goes on without a service worker. */
+const MEANWHILE = "Until then only files play that are all here, and small ones, and only one tab of the site does so.";
+const UNREACHABLE =
+  "Another tab of this site runs Piecework, and without a service worker this one cannot reach it: close the other " +
+  "tab.";
+
 export interface LinkOptions {
   config: EngineConfig;
   broker: BrokerOptions;
@@ -118,11 +124,11 @@ export class Link {
     this.#shared = options.shared;
     this.#serviceWorkerReady = this.#register();
     this.#serviceWorkerReady.catch((error) => {
-      if (!this.#stop.signal.aborted) this.#events.warning(`Playing is not possible: ${text(error)}`);
+      if (!this.#stop.signal.aborted) this.#events.warning(`Films cannot be streamed. ${text(error)}`);
     });
     Link.#all.add(this);
-    navigator.serviceWorker.addEventListener("message", Link.#fromServiceWorker);
-    navigator.serviceWorker.startMessages();
+    navigator.serviceWorker?.addEventListener("message", Link.#fromServiceWorker);
+    navigator.serviceWorker?.startMessages();
     this.#prepare();
     addEventListener("pagehide", this.#leave);
     addEventListener("pageshow", this.#back);
@@ -206,6 +212,9 @@ export class Link {
         if (!this.#budget && message.budget) this.#keepBudget(message.budget);
         for (const limit of message.limits ?? []) if (!this.#titleLimits.has(limit.hash)) this.#keepLimit(limit);
         if (!this.#worker) void this.#join(message);
+        break;
+      case "unreachable":
+        if (!this.#worker) this.#events.warning(UNREACHABLE);
         break;
     }
   }
@@ -341,7 +350,7 @@ export class Link {
     removeEventListener("pagehide", this.#leave);
     removeEventListener("pageshow", this.#back);
     Link.#all.delete(this);
-    if (Link.#all.size === 0) navigator.serviceWorker.removeEventListener("message", Link.#fromServiceWorker);
+    if (Link.#all.size === 0) navigator.serviceWorker?.removeEventListener("message", Link.#fromServiceWorker);
     this.#stand();
     this.#endWorker();
     this.#dropSpare();
@@ -493,7 +502,8 @@ export class Link {
   async #announce(): Promise<void> {
     if (!this.#worker || !this.#started) return;
     const registration = await this.#serviceWorkerReady.catch(() => null);
-    if (!registration?.active || this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted) return;
+    if (!registration?.active) return this.#tell({ t: "unreachable" });
     const client = await whoami(registration);
     if (this.#stop.signal.aborted) return;
     if (client)
@@ -648,6 +658,10 @@ export class Link {
 
   async #register(): Promise<ServiceWorkerRegistration> {
     const { serviceWorker, serviceWorkerScope } = this.#options;
+    if (!navigator.serviceWorker)
+      throw new PieceworkError(
+        `This window has no service workers: leave private browsing, or allow site data for this page. ${MEANWHILE}`,
+      );
     // A site with a service worker of its own has imported ours into it.
     const own = await navigator.serviceWorker.getRegistration(serviceWorkerScope ?? document.baseURI);
     const ours = own?.active ?? own?.waiting ?? own?.installing;
@@ -655,10 +669,15 @@ export class Link {
     if (!theirs) {
       const url = new URL(serviceWorker);
       url.searchParams.set("piecework", "");
-      const { scope } = await navigator.serviceWorker.register(
-        scriptUrl(url),
-        serviceWorkerScope ? { scope: serviceWorkerScope.href } : {},
-      );
+      const { scope } = await navigator.serviceWorker
+        .register(scriptUrl(url), serviceWorkerScope ? { scope: serviceWorkerScope.href } : {})
+        .catch((error) => {
+          throw new PieceworkError(
+            `There is no service worker at ${serviceWorker.pathname} (${text(error)}): place it by ` +
+              "`npx piecework copy` in the folder that the site serves, or by the Vite plugin `piecework/vite`. " +
+              MEANWHILE,
+          );
+        });
       if (!document.URL.startsWith(scope)) {
         throw new PieceworkError(
           `The service worker's scope ${scope} leaves this page out: put piecework-sw.js into the page's ` +

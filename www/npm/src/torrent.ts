@@ -1,3 +1,4 @@
+import { wholeUrl } from "./blobs.js";
 import { Emitter } from "./emitter.js";
 import { PieceworkError } from "./errors.js";
 import type { PaymentLack } from "./lack.js";
@@ -155,7 +156,9 @@ export interface TorrentHost {
   request<T>(t: string, fields?: object): Promise<T>;
   openStream(message: object, port: MessagePort): void;
   plays(head: Playhead): void;
-  /** The service worker's scope, and the store of the engine that has the torrent. */
+  /** The page may pay for what it fetches. */
+  pays(): boolean;
+  /** The service worker's scope, and the store of the engine that has the torrent. Fails if there is none. */
   streaming(): Promise<{ scope: string; store: Store }>;
   /** The settings that a new engine gets. */
   readonly wishes: Wishes;
@@ -254,6 +257,7 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** @internal It is not this page's any more. */
   gone(): void {
+    for (const file of this.files) file.gone();
     this.#giveUp(new PieceworkError("the torrent was removed"));
   }
 
@@ -455,17 +459,50 @@ export class TorrentFile {
   /**
    * A URL that the service worker answers, with ranges, while this page is open. A player that is given it without
    * {@link streamTo} or {@link follow} makes the engine fetch as far ahead as the browser likes.
+   *
+   * Without a service worker it is the URL of a Blob, until the torrent is removed: of a file that is all here, up to
+   * 512 MiB; or of one up to 32 MiB, which is fetched whole first, unless the page has `payments`.
+   *
+   * @throws an error that names what is missing, and the way out, for other files without a service worker.
    */
   async url(): Promise<string> {
     // On a first visit that takes a while. The beginning is fetched meanwhile, because a player asks for it first.
-    if (this.#host.fetchesWhole() && !navigator.serviceWorker.controller) void this.stream(0, 1).cancel();
-    const { scope, store } = await this.#host.streaming();
+    if (this.#host.fetchesWhole() && !navigator.serviceWorker?.controller) void this.stream(0, 1).cancel();
+    let streaming: Awaited<ReturnType<TorrentHost["streaming"]>>;
+    try {
+      streaming = await this.#host.streaming();
+    } catch (error) {
+      return this.#wholeUrl(error as Error);
+    }
+    const { scope, store } = streaming;
     const url = new URL(`${STREAM_PATH}/${this.#hash}/${this.index}/${encodeURIComponent(this.name)}`, scope);
     if (store !== null) url.searchParams.set("store", store);
     return url.href;
   }
 
-  /** Plays it: sets `src` as soon as the service worker controls this page, and follows the player. */
+  /** One, however often it is asked for. */
+  #whole: Promise<string> | null = null;
+
+  #wholeUrl(lacking: Error): Promise<string> {
+    this.#whole ??= this.#host
+      .request<EngineTorrent | null>("torrent")
+      .then((torrent) => wholeUrl(this, torrent, this.#host.pays(), lacking))
+      .catch((error) => {
+        this.#whole = null;
+        throw error;
+      });
+    return this.#whole;
+  }
+
+  /** @internal Its torrent is not this page's any more. */
+  gone(): void {
+    this.#whole?.then(URL.revokeObjectURL, () => undefined);
+  }
+
+  /**
+   * Plays it: sets `src` as soon as the service worker controls this page, and follows the player. Without a service
+   * worker as {@link url} says.
+   */
   async streamTo(video: HTMLMediaElement): Promise<void> {
     video.src = await this.url();
     this.follow(video);

@@ -26,6 +26,7 @@ await build({
     "src/errors.ts",
     "src/answers.ts",
     "src/range.ts",
+    "src/blobs.ts",
     "src/source.ts",
     "src/following.ts",
     "src/unsettled.ts",

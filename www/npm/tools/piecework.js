@@ -48,7 +48,8 @@ function main(words) {
     throw new Wrong(`${command ? `there is no command ${command}` : "no command"}: npx piecework --help`, 2);
   if (!folder || more.length > 0) throw new Wrong("name one folder: npx piecework copy public", 2);
   const base = /^\/(.*\/)?$/.test(values.base) ? values.base : null;
-  if (base === null) throw new Wrong(`--base is a path with a slash at both ends, such as /films/, not ${values.base}`, 2);
+  if (base === null)
+    throw new Wrong(`--base is a path with a slash at both ends, such as /films/, not ${values.base}`, 2);
   const names = copy(folder, values.force);
   console.log(told(folder, base, names));
 }
@@ -124,7 +125,10 @@ function told(folder, base, names) {
   return `piecework ${version}: ${names.length} files in ${folder}
 
   ${join(folder, SERVICE_WORKER)}   the service worker, at the root of the site
-  ${join(folder, FOLDER)}   ${names.filter((path) => path !== SERVICE_WORKER).map((path) => path.slice(FOLDER.length + 1)).join(", ")}
+  ${join(folder, FOLDER)}   ${names
+    .filter((path) => path !== SERVICE_WORKER)
+    .map((path) => path.slice(FOLDER.length + 1))
+    .join(", ")}
 
 Without a bundler, the page needs no more than this:
 

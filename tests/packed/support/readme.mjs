@@ -35,8 +35,8 @@ function payingAttributes() {
   return attributes;
 }
 
-/** The README's files with a real link and tracker in the place of its own; `pays`: the element pays, too. */
-export function filled(files, { magnet, tracker, pays = false }) {
+/** The README's files with a real link and tracker in the place of its own. The element pays, too. */
+export function filled(files, { free: { magnet }, tracker }) {
   const escaped = (text) => text.replaceAll("&", "&amp;");
   let isFilled = false;
   const fill = ([name, text]) => {
@@ -44,7 +44,7 @@ export function filled(files, { magnet, tracker, pays = false }) {
     const inMarkup = /\.(html|jsx)$/.test(name);
     const linked = text
       .replaceAll(MAGNET, inMarkup ? escaped(magnet) : magnet)
-      .replaceAll(`trackers="${TRACKER}"`, `trackers="${tracker}"${pays ? ` ${payingAttributes()}` : ""}`)
+      .replaceAll(`trackers="${TRACKER}"`, `trackers="${tracker}" ${payingAttributes()}`)
       .replaceAll(TRACKER, tracker);
     return [name, linked];
   };
@@ -53,11 +53,11 @@ export function filled(files, { magnet, tracker, pays = false }) {
   return result;
 }
 
-/** The header of the README, for trackers, nodes and wallets of this machine. */
-export function policy() {
+/** The header of the README, for trackers, nodes and wallets of this machine; `more`: what a recipe adds at its end. */
+export function policy(more = "") {
   const [{ text }] = blocks().filter(({ name }) => name === "policy");
   const [, value] = /^Content-Security-Policy: (.*)\n$/.exec(text);
   const local = value.replace("wss://tracker.example https://rpc.example", "ws://127.0.0.1:* http://127.0.0.1:*");
   assert.notEqual(local, value);
-  return local;
+  return local + more;
 }

@@ -1,0 +1,19 @@
+// A page without a bundler, as the package's README begins: a folder with the files that `npx piecework copy` placed.
+import { join } from "node:path";
+import { site } from "../../browser/support/harness.mjs";
+import { test } from "../../browser/support/tests.mjs";
+import { furnish, market, watchesBoth } from "../support/market.mjs";
+import { BROWSERS, opened } from "../support/opened.mjs";
+import { project, sh } from "../support/projects.mjs";
+import { filled, policy, recipe } from "../support/readme.mjs";
+
+for (const browser of Object.keys(BROWSERS))
+  test(`a film plays and another is bought in ${browser} on a plain page`, async () => {
+    const films = await market();
+    const { files, commands } = recipe("A film in a page");
+    const folder = await project(`plain-${browser.toLowerCase()}`, { files: filled(files, films) });
+    await sh(folder, commands);
+    furnish(join(folder, "site"), films);
+    const url = await site({ pages: join(folder, "site"), policy: policy(), bare: true });
+    await watchesBoth(await opened(url, browser), films);
+  });

@@ -21,6 +21,7 @@ mod interop;
 mod libtorrent;
 mod mutants;
 mod node;
+mod npm;
 mod paths;
 mod pip;
 mod rules;
@@ -65,6 +66,7 @@ enum Commands {
     Fuzz(fuzz::Fuzz),
     Mutants(mutants::Mutants),
     Wasm(wasm::Wasm),
+    Npm(npm::Npm),
     Trace(trace::Trace),
     Setup(setup::Setup),
     Screenshots(screenshots::Screenshots),
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         Commands::Fuzz(command) => command.run(),
         Commands::Mutants(command) => command.run(),
         Commands::Wasm(command) => command.run(),
+        Commands::Npm(command) => command.run(),
         Commands::Trace(_) => trace::Trace::run(),
         Commands::Setup(_) => setup::Setup::run(),
         Commands::Screenshots(command) => command.run(),

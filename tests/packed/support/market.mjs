@@ -7,7 +7,8 @@ import { videoTitle } from "../../browser/support/harness.mjs";
 import { Scene } from "../../browser/support/paid/scene.mjs";
 import { RemoteWallet } from "../../browser/support/paid/wallet.mjs";
 
-const ICON = join(dirname(fileURLToPath(import.meta.url)), "../../../www/player/icon.svg");
+/** For `favicon.ico`: Chromium asks every site for one, and reports it if it is missing. */
+export const ICON = join(dirname(fileURLToPath(import.meta.url)), "../../../www/player/icon.svg");
 /** Whole tokens per 10^9 bytes, below the most that the README's page pays. */
 const PRICE = 17.6;
 
@@ -22,7 +23,7 @@ export async function market() {
   return { scene, tracker: scene.tracker, free, sold, seeder, wallet };
 }
 
-/** Puts what a site has besides into its folder: the file that names the vault, and an icon, for which browsers ask. */
+/** Puts what a site has besides into its folder: the file that names the vault, and an icon. */
 export function furnish(folder, { scene }) {
   mkdirSync(folder, { recursive: true });
   copyFileSync(scene.deployment, join(folder, "deployment.json"));

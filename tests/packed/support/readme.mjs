@@ -35,21 +35,24 @@ function payingAttributes() {
   return attributes;
 }
 
-/** The README's files with a real link and tracker in the place of its own. The element pays, too. */
-export function filled(files, { free: { magnet }, tracker }) {
+/**
+ * Files with a real link and tracker in the place of those that README and examples name. The element has these
+ * attributes more: by default those with which it pays.
+ */
+export function filled(files, { free: { magnet }, tracker }, more = ` ${payingAttributes()}`) {
   const escaped = (text) => text.replaceAll("&", "&amp;");
-  let isFilled = false;
+  const found = [];
   const fill = ([name, text]) => {
-    isFilled ||= text.includes(MAGNET) && text.includes(TRACKER);
+    found.push(...[MAGNET, TRACKER].filter((placeholder) => text.includes(placeholder)));
     const inMarkup = /\.(html|jsx)$/.test(name);
     const linked = text
       .replaceAll(MAGNET, inMarkup ? escaped(magnet) : magnet)
-      .replaceAll(`trackers="${TRACKER}"`, `trackers="${tracker}" ${payingAttributes()}`)
+      .replaceAll(`trackers="${TRACKER}"`, `trackers="${tracker}"${more}`)
       .replaceAll(TRACKER, tracker);
     return [name, linked];
   };
   const result = Object.fromEntries(Object.entries(files).map(fill));
-  assert.ok(isFilled, "no file names a link and a tracker");
+  assert.ok(found.includes(MAGNET) && found.includes(TRACKER), "no link, or no tracker, was replaced");
   return result;
 }
 

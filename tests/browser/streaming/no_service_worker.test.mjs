@@ -54,6 +54,17 @@ test("without a service worker a long file plays once it is all here, and a torr
   assert.equal(await page.run("digest()"), await page.run(`patternDigest(${length}, 7)`));
 });
 
+test("a stranger's file that plays as a Blob is no document of the site", async () => {
+  const mounts = { "/piecework-sw.js": join(folder("nothing"), "sw.js") };
+  const page = await open((await browser()).context, await site({ mounts, policy: null }));
+  await page.run("start({})");
+  const type = await page.run(`client
+    .seed(new File(["<script>parent.stranger = true</script>"], "page.html", { type: "text/html" }), { trackers: [] })
+    .then((torrent) => torrent.files[0].url())
+    .then(async (url) => (await fetch(url)).headers.get("content-type"))`);
+  assert.equal(type, "application/octet-stream");
+});
+
 test("a second tab without a service worker is told of the first, and takes over when that is closed", async () => {
   const url = await bare();
   const { context } = await browser();

@@ -31,6 +31,8 @@ test("the command places all files, and prints what the page passes and the READ
   }
   const [{ text }] = blocks().filter(({ name }) => name === "policy");
   assert.ok(output.includes(text.trim()), output);
+  const root = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+  assert.ok(root.includes(text.trim()), "the repository's README has another header");
   for (const words of [
     'src="/piecework/player.js"',
     'workerUrl: "/piecework/worker.js"',

@@ -6,6 +6,12 @@ export const MOST_WHOLE = 512 << 20;
 /** A file that is not all here plays up to this size, in bytes: it is fetched whole before it plays. */
 export const MOST_FETCHED = 32 << 20;
 
+/**
+ * A Blob's URL is of the page's own origin, and its bytes are a stranger's: a browser that is led there makes no
+ * document of this type. Players look into the bytes.
+ */
+const OPAQUE = "application/octet-stream";
+
 /** Why a file cannot be played whole, with the way out; null: it can. `pays`: fetching it may cost money. */
 export function refusal(name: string, length: number, isHere: boolean, pays: boolean): string | null {
   const most = isHere ? MOST_WHOLE : MOST_FETCHED;
@@ -41,5 +47,6 @@ export async function wholeUrl(
   if (!torrent) throw new PieceworkError("the torrent was removed");
   const why = refusal(file.name, file.length, isHere(torrent, file.index), pays);
   if (why !== null) throw new PieceworkError(`${why}without a service worker. ${lacking.message}`);
-  return URL.createObjectURL(await file.blob());
+  const bytes = await file.blob();
+  return URL.createObjectURL(bytes.slice(0, bytes.size, OPAQUE));
 }

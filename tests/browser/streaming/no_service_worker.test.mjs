@@ -20,7 +20,7 @@ const warning = `new Promise((resolve) => {
   else client.on("warning", ({ text }) => resolve(text));
 })`;
 
-test("without a service worker a small film is fetched whole and plays, and the page says what is missing", async () => {
+test("without a service worker a small film is fetched whole and plays, and the page says what it lacks", async () => {
   const title = await videoTitle(await signaling());
   await title.seed("20M");
   const page = await open((await browser()).context, await bare());

@@ -21,6 +21,7 @@ mod interop;
 mod libtorrent;
 mod mutants;
 mod node;
+mod notices;
 mod npm;
 mod paths;
 mod pip;

@@ -1,13 +1,13 @@
 //! `cargo xtask npm`: the package as npm publishes it.
 //!
-//! The tarball is made by `npm pack`, whose script `prepack` builds `dist` and brings the licences. The tests of
+//! The tarball is made by `npm pack`, whose script `prepack` builds `dist` and brings our licences. The tests of
 //! `tests/packed` install it.
 
 use std::{fs, path::PathBuf};
 
 use crate::{
     failure::Failure,
-    node, paths, shell,
+    node, notices, paths, shell,
     stage::{say, stage},
     wasm::Wasm,
 };
@@ -49,6 +49,7 @@ pub fn pack() -> Result<(), Failure> {
 
 fn pack_into(out: &PathBuf) -> Result<(), Failure> {
     fs::create_dir_all(out).map_err(Failure::io("make", out))?;
+    stage("npm: licences of what is in the wasm", notices::write)?;
     stage("npm: pack", || {
         shell::run(
             node::npm(FOLDER)

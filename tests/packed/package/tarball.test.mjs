@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "../../browser/support/tests.mjs";
 import { project, sh, TARBALL, write } from "../support/projects.mjs";
-import { blocks } from "../support/readme.mjs";
+import { blocks, recipe } from "../support/readme.mjs";
 
 const NO_TYPES = "worker.js sw.js piecework.wasm";
 /** The headings whose blocks a test of this folder runs, each as it is. */
@@ -14,6 +14,7 @@ const TRIED = [
   "webpack",
   "esbuild",
   "Next",
+  "TypeScript",
   "Without the element",
   "Paying",
   "Content Security Policy",
@@ -26,15 +27,21 @@ test("the tarball has README, picture, licences and types, and no source of test
     "README.md",
     "LICENSE-MIT",
     "LICENSE-APACHE",
+    "THIRD-PARTY-LICENSES",
     "player.png",
     "dist/types/index.d.ts",
     "dist/sw.js",
   ])
     assert.ok(names.includes(name), `${name} is not in it`);
   const [first] = names.filter(
-    (name) => !/^(README\.md|LICENSE-\w+|player\.png|package\.json|(dist|tools|api)\/.+)$/.test(name),
+    (name) =>
+      !/^(README\.md|LICENSE-\w+|THIRD-PARTY-LICENSES|player\.png|package\.json|(dist|tools|api)\/.+)$/.test(name),
   );
   assert.equal(first, undefined);
+  const licences = await sh(join(TARBALL, ".."), `tar -xOf ${TARBALL} package/THIRD-PARTY-LICENSES`);
+  // BSD-3-Clause asks for its text wherever the code goes.
+  assert.match(licences, /\n==== [^\n]*subtle \d[^\n]*\n[^=]*Redistributions in binary form/);
+  assert.match(licences, /\n==== [^\n]*wasm-bindgen \d/);
 });
 
 test("publint and attw find nothing wrong with the package and its types", async () => {
@@ -70,12 +77,23 @@ test("strict TypeScript takes the package's types, with Vite's own, and knows th
       'const client: Client = new Client({ payments: { vault, chainId, token, maxPricePerGB: "1" } });\n' +
       "const torrent: Torrent = await client.add(new Uint8Array(20));\n" +
       "const player = new PieceworkPlayer();\nplayer.client = client;\nconst shown: HTMLElement = player;\n" +
+      'document.querySelector("piecework-player")?.video.pause();\n' +
       "export { shown, torrent };\n",
     "wrong.ts":
       'import { Client } from "piecework";\n// @ts-expect-error no such option\nnew Client({ tracker: 1 });\n',
   });
   // Vite's own types are not ours to check.
   assert.equal(await sh(folder, "npx tsc --skipLibCheck"), "");
+  const { files } = recipe("TypeScript");
+  const jsx = { ...config.compilerOptions, jsx: "preserve" };
+  write(folder, {
+    ...files,
+    "film.tsx":
+      'export const film = <piecework-player src="magnet:?xt=urn:btih:" ref={(player) => player?.video.pause()} />;\n',
+    "other.tsx": "// @ts-expect-error no such attribute\nexport const other = <piecework-player source={1} />;\n",
+    "tsconfig.json": JSON.stringify({ compilerOptions: jsx, include: ["*.d.ts", "*.tsx"] }),
+  });
+  assert.equal(await sh(folder, "npx tsc"), "");
   write(folder, { "tsconfig.json": JSON.stringify({ ...config, include: ["app.ts", "wrong.ts"] }) });
   assert.equal(await sh(folder, "npx tsc"), "");
 });
@@ -95,7 +113,8 @@ test("each file, command and header that the README shows is tried here", () => 
   const headings = [...new Set(blocks().map(({ heading }) => heading))];
   assert.deepEqual(headings.sort(), [...TRIED].sort());
   const folder = new URL("../sites/", import.meta.url);
-  const sources = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), "utf8"));
+  const files = [...readdirSync(folder).map((name) => new URL(name, folder)), new URL(import.meta.url)];
+  const sources = files.map((file) => readFileSync(file, "utf8").replace(/^const TRIED = [\s\S]*?^\];$/m, ""));
   for (const heading of TRIED.slice(0, -1))
     assert.ok(sources.join("\n").includes(JSON.stringify(heading)), `no test takes ${heading}`);
 });

@@ -21,8 +21,7 @@ async function page(heading, script, films, film) {
     },
   });
   furnish(join(folder, "public"), films);
-  // It waits for its torrent at the top of a module.
-  await sh(folder, "npx vite build --target es2022");
+  await sh(folder, "npx vite build");
   return opened(await site({ pages: join(folder, "dist"), policy: policy(), bare: true }));
 }
 

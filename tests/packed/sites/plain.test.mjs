@@ -1,4 +1,5 @@
 // A page without a bundler, as the package's README begins: a folder with the files that `npx piecework copy` placed.
+import assert from "node:assert/strict";
 import { join } from "node:path";
 import { site } from "../../browser/support/harness.mjs";
 import { test } from "../../browser/support/tests.mjs";
@@ -17,3 +18,19 @@ for (const browser of Object.keys(BROWSERS))
     const url = await site({ pages: join(folder, "site"), policy: policy(), bare: true });
     await watchesBoth(await opened(url, browser), films);
   });
+
+test("a page below the root plays with the service worker that it names", async () => {
+  const films = await market();
+  const { files, commands } = recipe("A film in a page");
+  const { "site/index.html": page } = filled(files, films, ' service-worker-url="/piecework-sw.js"');
+  const below = page.replace('src="piecework/player.js"', 'src="/piecework/player.js"');
+  assert.notEqual(below, page);
+  const folder = await project("plain-below", { files: { "site/films/1/index.html": below } });
+  await sh(folder, commands);
+  furnish(join(folder, "site"), films);
+  const url = await site({ pages: join(folder, "site"), policy: policy(), bare: true });
+  const opening = await opened(`${url}/films/1/index.html`);
+  await opening.until(() => document.querySelector("piecework-player")?.video?.readyState >= 1);
+  assert.match(await opening.evaluate(() => document.querySelector("piecework-player").video.src), /\/__piecework\//);
+  assert.deepEqual(opening.problems, []);
+});

@@ -1082,4 +1082,9 @@ export declare class PieceworkPlayer extends Base {
     /** The video element inside. */
     get video(): HTMLVideoElement;
 }
+declare global {
+    interface HTMLElementTagNameMap {
+        "piecework-player": PieceworkPlayer;
+    }
+}
 export {};

@@ -392,11 +392,18 @@ export class Link {
     const worker = new Worker(scriptUrl(this.#options.worker), { type: "module", name: "piecework" });
     worker.onerror = (event) => {
       event.preventDefault();
-      if (this.#worker === worker) this.#trapped(event.message || "its script could not be loaded");
+      if (this.#worker === worker) this.#trapped(event.message || this.#notLoaded());
       else if (this.#spare?.worker === worker) this.#dropSpare(); // another try says why
     };
     const broker = new Broker(this.#options.broker, (message, transfer) => worker.postMessage(message, transfer));
     return { worker, broker };
+  }
+
+  #notLoaded(): string {
+    return (
+      `${this.#options.worker.href} could not be loaded: serve it there, or name it by \`workerUrl\`; for Vite there is ` +
+      "the plugin `piecework/vite`"
+    );
   }
 
   #dropSpare(): void {

@@ -565,5 +565,11 @@ function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+declare global {
+  interface HTMLElementTagNameMap {
+    "piecework-player": PieceworkPlayer;
+  }
+}
+
 if (globalThis.customElements && !customElements.get("piecework-player"))
   customElements.define("piecework-player", PieceworkPlayer);

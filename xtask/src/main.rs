@@ -17,6 +17,7 @@ mod doc_lines;
 mod failure;
 mod firefox;
 mod fuzz;
+mod heard;
 mod interop;
 mod libtorrent;
 mod mutants;

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every suite, each counted, none skipped.
 //!
 //! A suite whose folder is missing, that does not start, or whose count cannot be read has failed. One suite's failure
-//! stops no other; a suite whose build failed is not started and counts as one failure. The last line is
-//! `N passed, N failed`.
+//! stops no other; a suite whose build failed is not started and counts as one failure. What failed is told again at the
+//! end, and the last line is `N passed, N failed`.
 
 use std::{
     env, fs,
@@ -20,7 +20,7 @@ use crate::{
     chromium, commands,
     demo::{self, Demo, Prepared, Videos},
     failure::Failure,
-    firefox, interop, node, npm, paths,
+    firefox, heard, interop, node, npm, paths,
     setup::{self, Setup},
     shell, slither,
     stage::{labelled, say, stage},
@@ -122,6 +122,13 @@ impl Test {
             });
         }
         suites.for_each(run);
+        let failed = heard::take();
+        if !failed.is_empty() {
+            say("\nwhat failed, once more:");
+        }
+        for line in failed {
+            say(format_args!("  {line}"));
+        }
         say("");
         for (suite, counts, seconds) in rows {
             say(format_args!(

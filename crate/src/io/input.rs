@@ -194,8 +194,8 @@ pub enum Command {
         offset: u64,
         /// Bytes wanted in all.
         length: u64,
-        /// It is a player's, which reads ahead by itself: [`Command::Play`] holds it. Another read fetches all that it
-        /// asks for.
+        /// It is a player's, which reads ahead by itself, and goes on by another read: [`Command::Play`] holds it.
+        /// Another read fetches nothing beyond its end, and where nothing else is fetched only a part of that ahead.
         plays: bool,
     },
     /// A player shows a file from this place on, and its reads fetch no more ahead than it needs.

@@ -29,13 +29,14 @@ test("the tarball has README, picture, licences and types, and no source of test
     "LICENSE-APACHE",
     "THIRD-PARTY-LICENSES",
     "player.png",
+    "docs/page.md",
     "dist/types/index.d.ts",
     "dist/sw.js",
   ])
     assert.ok(names.includes(name), `${name} is not in it`);
   const [first] = names.filter(
     (name) =>
-      !/^(README\.md|LICENSE-\w+|THIRD-PARTY-LICENSES|player\.png|package\.json|(dist|tools|api)\/.+)$/.test(name),
+      !/^(README\.md|LICENSE-\w+|THIRD-PARTY-LICENSES|player\.png|package\.json|(dist|tools|api|docs)\/.+)$/.test(name),
   );
   assert.equal(first, undefined);
   const licences = await sh(join(TARBALL, ".."), `tar -xOf ${TARBALL} package/THIRD-PARTY-LICENSES`);

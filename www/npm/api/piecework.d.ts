@@ -18,11 +18,13 @@ export type { DepositWish, ProposedDeposit, TitleToPay } from "./deposit.js";
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
+export type { FetchOptions } from "./fetching.js";
 export { historyCSV } from "./history.js";
 export type { HistoryEntry } from "./history.js";
 export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
+export type { ReadOptions } from "./reading.js";
 export type { FileSource, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { FilePriority, PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats, WebSeedStats, } from "./torrent.js";
@@ -359,8 +361,10 @@ export declare function fileEntries(source: unknown): {
 
 // ---- torrent
 import { Emitter } from "./emitter.js";
+import type { FetchOptions } from "./fetching.js";
 import type { PaymentLack } from "./lack.js";
 import type { Decimal } from "./payments.js";
+import { type ReadOptions } from "./reading.js";
 /** Where a torrent stands. */
 export type TorrentState = "metadata" | "checking" | "downloading" | "seeding" | "paused" | "failed";
 /** Money with one peer in one direction. Amounts are base units, `paidFine` 2^-24 of them. */
@@ -524,6 +528,19 @@ export declare class Torrent extends Emitter<TorrentEvents> {
      */
     selectOnly(files: readonly (number | string)[]): Promise<void>;
     /**
+     * Answers as a web server that has the files would, and needs no service worker. `path` is a file's path with `/`
+     * between its parts (plain or as in a URL, with or without the torrent's name before it), or its index.
+     *
+     * Statuses are 200, 206 for one range of bytes, 304 (`If-None-Match`), 404, 405 for methods other than GET and HEAD,
+     * 412 (`If-Match`) and 416. A `Range` header of several ranges is answered with the whole file, as RFC 9110, section
+     * 14.2 allows. The body is checked like everything else, opens its reader when it is first read, fetches and pays
+     * what is read and a little ahead of it, and stops with `body.cancel()` or the signal. Waits for {@link ready}.
+     *
+     * @throws the signal's reason, or an error if the torrent is removed before its files are known. What goes wrong
+     * later is the body's error: `body.getReader()` gives it, where `arrayBuffer()` may say only that it failed.
+     */
+    fetch(path: string | number, options?: FetchOptions): Promise<Response>;
+    /**
      * Fetches it also from this web server, `http(s)://`: the address of its file, or of the folder that holds what the
      * torrent is named after. See {@link AddOptions.webSeeds}.
      */
@@ -552,6 +569,10 @@ export declare class TorrentFile {
     deselect(): Promise<void>;
     /** Its last path component. */
     get name(): string;
+    /** {@link length}, as a `File` names it. */
+    get size(): number;
+    /** Its media type, by the ending of its name. */
+    get type(): string;
     /**
      * A URL that the service worker answers, with ranges, while this page is open. A player that is given it without
      * {@link streamTo} or {@link follow} makes the engine fetch as far ahead as the browser likes.
@@ -573,14 +594,35 @@ export declare class TorrentFile {
      * answer.
      */
     follow(video: HTMLMediaElement): () => void;
-    /** Its bytes from `start` to before `end`, pulled a chunk at a time. */
+    /**
+     * Its bytes from `start` to before `end`, as `Blob.slice` counts, pulled a chunk at a time; cancelling it stops the
+     * reader.
+     */
+    stream(options?: ReadOptions): ReadableStream<Uint8Array<ArrayBuffer>>;
     stream(start?: number, end?: number): ReadableStream<Uint8Array<ArrayBuffer>>;
-    /** The whole file. */
-    arrayBuffer(): Promise<ArrayBuffer>;
-    /** The whole file. */
-    blob(): Promise<Blob>;
-    /** The whole file, as UTF-8. */
-    text(): Promise<string>;
+    /** Its bytes, or a part of them, a chunk at a time: `for await (const chunk of file)`. */
+    [Symbol.asyncIterator](options?: ReadOptions): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>;
+    /** All of it, or a part. */
+    arrayBuffer(options?: ReadOptions): Promise<ArrayBuffer>;
+    /** All of it, or a part, with its media type. */
+    blob(options?: ReadOptions): Promise<Blob>;
+    /** All of it, or a part, as UTF-8. */
+    text(options?: ReadOptions): Promise<string>;
+}
+
+// ---- fetching
+/** What is asked of a file, as `fetch` takes it. */
+export type FetchOptions = Pick<RequestInit, "method" | "headers" | "signal">;
+
+// ---- reading
+/** A part of a file, and what ends its reading. */
+export interface ReadOptions {
+    /** The first byte; default 0. */
+    start?: number;
+    /** One past the last byte, as in `Blob.slice`; default: the file's length. */
+    end?: number;
+    /** Ends the reading: what is not fetched by then is neither fetched nor paid. */
+    signal?: AbortSignal | null;
 }
 
 // ---- payments
@@ -1049,22 +1091,22 @@ declare const Base: typeof HTMLElement;
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
  *
- * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds` (both
- * separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so too, and
- * playing it does so at later visits), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
- * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
- * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is
- * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of `piecework vault
- * deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and `rpc-url`,
- * `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost), `max-deposit` (the
- * most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises; default: the whole
- * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). `worker-url`, `wasm-url` and
- * `service-worker-url` name these files where a bundler or the site has them elsewhere (see `ClientOptions`). A page
- * that has a client of its own sets the property `client` before the element is connected.
+ * The attributes stand in docs/page.md: the title (`src`, `magnet`, `torrent`), what a video takes (`poster`, `muted`,
+ * `loop`, `autoplay`, `crossorigin`; `controls="none"` for a page with controls of its own), uploading (`consent`,
+ * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`,
+ * payments, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>` children are
+ * the video's, and so are the torrent's `.vtt` files that are named as the film is. A page that has a client of its own
+ * sets the property `client` before the element is connected.
+ *
+ * Events, none of which bubbles: those of the video but `error`; `torrent` (its `detail` is the {@link Torrent}, which
+ * is ready), `done` (all that was wanted is here), `paymentneeded` (`{ pricePerGB, cost, reason }`, in base units;
+ * the element shows its offer), `funded` (a deposit pays for the title), `warning` (a sentence) and `error` (the error;
+ * the element shows its message).
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
- * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads
- * as the page says. The element asks for a deposit only by a button. When its source changes or it leaves the page, the
+ * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. With `consent` it asks, and plays
+ * without uploading until it has an answer, which it keeps for the site. A client of the page's own uploads as the page
+ * says. The element asks for a deposit only by a button. When its source changes or it leaves the page, the
  * torrent that it played is fetched, paid and served no longer, unless another user of the client uses it; the data
  * stays. The element reports an error once, to a screen reader too. It does not report numbers that change all the
  * time.
@@ -1079,8 +1121,12 @@ export declare class PieceworkPlayer extends Base {
     /** The torrent that plays, or is about to; null where there is none, or while the element looks for it. */
     torrent: Torrent | null;
     constructor();
-    /** The video element inside. */
+    /** The video element inside, with its time, volume and tracks. */
     get video(): HTMLVideoElement;
+    /** Plays, as the video does. */
+    play(): Promise<void>;
+    /** Pauses, as the video does. */
+    pause(): void;
 }
 declare global {
     interface HTMLElementTagNameMap {

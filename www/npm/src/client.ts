@@ -515,7 +515,7 @@ export class Client extends Emitter<ClientEvents> {
         if (paths === null) return;
         await torrent.selectOnly(paths);
         const isPaid = async () => (await this.#link.request<Hello>("hello")).vault !== null;
-        if (!(onDemand ?? (await isPaid()))) await torrent.fetch(true, false);
+        if (!(onDemand ?? (await isPaid()))) await torrent.wantWhole(true, false);
       })
       .catch((error: Error) => paths !== null && torrent.emit("error", { error }));
     return torrent;

@@ -1,10 +1,15 @@
+import { abortable } from "./aborting.js";
 import { wholeUrl } from "./blobs.js";
 import { Emitter } from "./emitter.js";
 import { PieceworkError } from "./errors.js";
+import type { FetchOptions } from "./fetching.js";
 import type { PaymentLack } from "./lack.js";
+import { typeOf } from "./mime.js";
 import type { Decimal } from "./payments.js";
 import { follow, type Playhead } from "./playhead.js";
-import { STREAM_PATH, type FromEngine, type StreamHead } from "./protocol.js";
+import { STREAM_PATH, type FromEngine } from "./protocol.js";
+import type { Range } from "./range.js";
+import { chunksOf, type ReadOptions } from "./reading.js";
 import type { Store } from "./stores.js";
 import { ceilFine, floorFine, unitsPerGB } from "./units.js";
 
@@ -267,11 +272,11 @@ export class Torrent extends Emitter<TorrentEvents> {
    * because of it: show the price, and call this again when the visitor plays it.
    */
   keep(whole = true): Promise<void> {
-    return this.fetch(whole, true);
+    return this.wantWhole(whole, true);
   }
 
   /** @internal As {@link keep}; `remember`: for later visits too. */
-  fetch(whole: boolean, remember: boolean): Promise<void> {
+  wantWhole(whole: boolean, remember: boolean): Promise<void> {
     this.#host.wishes.onDemand = !whole;
     return this.#host.request("onDemand", { v: !whole, remember });
   }
@@ -298,6 +303,24 @@ export class Torrent extends Emitter<TorrentEvents> {
     if (files.length === 0) return;
     await this.#host.request("select", { files: files.map(({ index }) => index), priority });
     for (const file of files) file.note(priority);
+  }
+
+  /**
+   * Answers as a web server that has the files would, and needs no service worker. `path` is a file's path with `/`
+   * between its parts (plain or as in a URL, with or without the torrent's name before it), or its index.
+   *
+   * Statuses are 200, 206 for one range of bytes, 304 (`If-None-Match`), 404, 405 for methods other than GET and HEAD,
+   * 412 (`If-Match`) and 416. A `Range` header of several ranges is answered with the whole file, as RFC 9110, section
+   * 14.2 allows. The body is checked like everything else, opens its reader when it is first read, fetches and pays
+   * what is read and a little ahead of it, and stops with `body.cancel()` or the signal. Waits for {@link ready}.
+   *
+   * @throws the signal's reason, or an error if the torrent is removed before its files are known. What goes wrong
+   * later is the body's error: `body.getReader()` gives it, where `arrayBuffer()` may say only that it failed.
+   */
+  async fetch(path: string | number, options: FetchOptions = {}): Promise<Response> {
+    const { respond } = await import("./fetching.js");
+    await abortable(this.ready, options.signal);
+    return respond(this, path, options);
   }
 
   /**
@@ -456,6 +479,16 @@ export class TorrentFile {
     return this.path[this.path.length - 1] ?? "";
   }
 
+  /** {@link length}, as a `File` names it. */
+  get size(): number {
+    return this.length;
+  }
+
+  /** Its media type, by the ending of its name. */
+  get type(): string {
+    return typeOf(this.name);
+  }
+
   /**
    * A URL that the service worker answers, with ranges, while this page is open. A player that is given it without
    * {@link streamTo} or {@link follow} makes the engine fetch as far ahead as the browser likes.
@@ -467,7 +500,8 @@ export class TorrentFile {
    */
   async url(): Promise<string> {
     // On a first visit that takes a while. The beginning is fetched meanwhile, because a player asks for it first.
-    if (this.#host.fetchesWhole() && !navigator.serviceWorker?.controller) void this.stream(0, 1).cancel();
+    if (this.#host.fetchesWhole() && !navigator.serviceWorker?.controller)
+      void this.#read({ end: 1, longest: 1 }).cancel();
     let streaming: Awaited<ReturnType<TorrentHost["streaming"]>>;
     try {
       streaming = await this.#host.streaming();
@@ -517,61 +551,53 @@ export class TorrentFile {
     return follow(video, this.index, this.length, (head) => this.#host.plays(head));
   }
 
-  /** Its bytes from `start` to before `end`, pulled a chunk at a time. */
-  stream(start = 0, end = this.length): ReadableStream<Uint8Array<ArrayBuffer>> {
-    const { port1, port2 } = new MessageChannel();
-    // The promise for the next message: `start` for the head, then each `pull` for its chunk.
-    let answered: (() => void) | null = null;
-    const answer = () => new Promise<void>((resolve) => (answered = resolve));
-    return new ReadableStream<Uint8Array<ArrayBuffer>>(
-      {
-        start: (controller) => {
-          port1.onmessage = ({ data }: MessageEvent<StreamHead | ArrayBuffer | "end">) => {
-            if (data instanceof ArrayBuffer) {
-              controller.enqueue(new Uint8Array(data));
-            } else if (data === "end") {
-              controller.close();
-              port1.close();
-            } else if ("error" in data) {
-              controller.error(new PieceworkError(data.error));
-              port1.close();
-            }
-            answered?.();
-          };
-          const head = answer();
-          this.#host.openStream({ file: this.index, start, end }, port2);
-          return head;
-        },
-        pull: () => {
-          port1.postMessage("pull");
-          return answer();
-        },
-        cancel: () => {
-          port1.postMessage("cancel");
-          port1.close();
-        },
-      },
-      { highWaterMark: 1 },
-    );
+  /**
+   * Its bytes from `start` to before `end`, as `Blob.slice` counts, pulled a chunk at a time; cancelling it stops the
+   * reader.
+   */
+  stream(options?: ReadOptions): ReadableStream<Uint8Array<ArrayBuffer>>;
+  stream(start?: number, end?: number): ReadableStream<Uint8Array<ArrayBuffer>>;
+  stream(from: ReadOptions | number = 0, to?: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const { start = 0, end = this.length, signal } = typeof from === "object" ? from : { start: from, end: to };
+    return this.#read({ start, end }, { signal });
   }
 
-  /** The whole file. */
-  async arrayBuffer(): Promise<ArrayBuffer> {
-    return (await this.blob()).arrayBuffer();
+  /** @internal As {@link stream}; fetches nothing before it is read. */
+  late(start: number, end: number, signal: AbortSignal | null | undefined): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#read({ start, end }, { signal, late: true });
   }
 
-  /** The whole file. */
-  async blob(): Promise<Blob> {
+  /** `longest`: as a player's reads are, which go on by another one. */
+  #read(part: Range & { longest?: number }, how?: Parameters<typeof chunksOf>[1]): ReturnType<typeof chunksOf> {
+    return chunksOf((port) => this.#host.openStream({ ...part, file: this.index }, port), how);
+  }
+
+  /** Its bytes, or a part of them, a chunk at a time: `for await (const chunk of file)`. */
+  async *[Symbol.asyncIterator](options: ReadOptions = {}): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+    const reader = this.stream(options).getReader();
+    try {
+      for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) yield chunk.value;
+    } finally {
+      await reader.cancel().catch(() => undefined);
+    }
+  }
+
+  /** All of it, or a part. */
+  async arrayBuffer(options: ReadOptions = {}): Promise<ArrayBuffer> {
+    return (await this.blob(options)).arrayBuffer();
+  }
+
+  /** All of it, or a part, with its media type. */
+  async blob(options: ReadOptions = {}): Promise<Blob> {
     // A `Response` would say "Failed to fetch" whatever the reason.
-    const reader = this.stream().getReader();
     const chunks = [];
-    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) chunks.push(chunk.value);
-    return new Blob(chunks);
+    for await (const chunk of this[Symbol.asyncIterator](options)) chunks.push(chunk);
+    return new Blob(chunks, { type: this.type });
   }
 
-  /** The whole file, as UTF-8. */
-  async text(): Promise<string> {
-    return (await this.blob()).text();
+  /** All of it, or a part, as UTF-8. */
+  async text(options: ReadOptions = {}): Promise<string> {
+    return (await this.blob(options)).text();
   }
 }
 

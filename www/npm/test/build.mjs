@@ -5,13 +5,19 @@ import { build } from "esbuild";
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 await build({
   entryPoints: [
+    "src/aborting.ts",
+    "src/answering.ts",
     "src/client.ts",
     "src/deployment.ts",
     "src/keccak.ts",
     "src/emitter.ts",
+    "src/fetching.ts",
     "src/link.ts",
     "src/lists.ts",
+    "src/mime.ts",
+    "src/reading.ts",
     "src/stores.ts",
+    "src/subtitles.ts",
     "src/protocol.ts",
     "src/torrent.ts",
     "src/trusted.ts",

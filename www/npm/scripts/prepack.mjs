@@ -1,5 +1,5 @@
-// Before `npm pack`: builds dist/, and brings what the package has a copy of: the repository's licences, and the document
-// that describes the element. `build.mjs` says what is missing where the wasm is not built.
+// Before `npm pack`: builds dist/, and brings what the package has a copy of: the repository's licences, and the
+// document that describes the element. `build.mjs` says what is missing where the wasm is not built.
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 

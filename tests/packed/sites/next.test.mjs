@@ -16,7 +16,21 @@ test("a film plays and another is bought on a page of Next, which made its marku
   furnish(join(folder, "public"), films);
   await sh(folder, commands);
   assert.match(readFileSync(join(folder, ".next/server/app/index.html"), "utf8"), /<piecework-player src="magnet:/);
-  const words = [tool("next/dist/bin/next"), "start", folder, "--hostname", "127.0.0.1", "--port", "0"];
-  const [url] = await program(process.execPath, words, /http:\/\/127\.0\.0\.1:\d+/, { NO_COLOR: "1" });
-  await watchesBoth(await opened(url), films);
+  await watchesBoth(await opened(await served("start", folder)), films);
 });
+
+test("a film plays and another is bought on the development server of Next", async () => {
+  const films = await market();
+  const { files, commands } = recipe("Next");
+  const folder = await project("next-dev", { files: filled(files, films), manifest: {} });
+  furnish(join(folder, "public"), films);
+  await sh(folder, commands.replace(/^npx next build$/m, ""));
+  await watchesBoth(await opened(await served("dev", folder)), films);
+});
+
+/** Starts a server of Next. Answers its URL. */
+async function served(command, folder) {
+  const words = [tool("next/dist/bin/next"), command, folder, "--hostname", "127.0.0.1", "--port", "0"];
+  const [url] = await program(process.execPath, words, /http:\/\/127\.0\.0\.1:\d+/, { NO_COLOR: "1" });
+  return url;
+}

@@ -1,5 +1,6 @@
 // A page without a bundler, as the package's README begins: a folder with the files that `npx piecework copy` placed.
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { site } from "../../browser/support/harness.mjs";
 import { test } from "../../browser/support/tests.mjs";
@@ -33,4 +34,30 @@ test("a page below the root plays with the service worker that it names", async 
   await opening.until(() => document.querySelector("piecework-player")?.video?.readyState >= 1);
   assert.match(await opening.evaluate(() => document.querySelector("piecework-player").video.src), /\/__piecework\//);
   assert.deepEqual(opening.problems, []);
+});
+
+test("a page whose service worker was forgotten plays a small film, and says how to place it", async () => {
+  const films = await market();
+  const { files, commands } = recipe("A film in a page");
+  const folder = await project("plain-forgotten", { files: filled(files, films, "") });
+  await sh(folder, commands);
+  rmSync(join(folder, "site/piecework-sw.js"));
+  furnish(join(folder, "site"), films);
+  const page = await opened(await site({ pages: join(folder, "site"), policy: policy(), bare: true }));
+  await page.until(() => {
+    const status = document.querySelector("piecework-player")?.shadowRoot.querySelector("[role=status]");
+    return /`npx piecework copy`/.test(status?.textContent ?? "");
+  });
+  await page.until(() => document.querySelector("piecework-player").video.readyState >= 1);
+  await page.evaluate(() => {
+    const { video } = document.querySelector("piecework-player");
+    video.muted = true;
+    return video.play();
+  });
+  await page.until(() => document.querySelector("piecework-player").video.currentTime > 1);
+  // The browser's own line about the script that is not there.
+  assert.deepEqual(
+    page.problems.filter((text) => !/404/.test(text)),
+    [],
+  );
 });

@@ -29,7 +29,7 @@ test("the command places all files, and prints what the page passes and the READ
     same(name, `public/piecework/${name}`);
     assert.ok(output.includes(name), output);
   }
-  const [{ text }] = blocks().filter(({ name }) => name === "policy");
+  const [{ text }] = blocks().filter(({ language }) => language === "txt");
   assert.ok(output.includes(text.trim()), output);
   const root = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
   assert.ok(root.includes(text.trim()), "the repository's README has another header");

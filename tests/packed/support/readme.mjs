@@ -8,13 +8,15 @@ const path = join(dirname(fileURLToPath(import.meta.url)), "../../../www/npm/REA
 const MAGNET = "magnet:?xt=urn:btih:…";
 const TRACKER = "wss://tracker.example";
 
-/** Every code block: its heading, its language, the file's name if it has one, and its text. */
+/** Every code block: its heading, its language, the file's name if a line with it stands above, and its text. */
 export function blocks() {
   let heading = "";
   const found = [];
-  for (const part of readFileSync(path, "utf8").matchAll(/^#+ (.*)$|^```(\w+) ?(.*)\n([\s\S]*?)^```$/gm)) {
+  for (const part of readFileSync(path, "utf8").matchAll(
+    /^#+ (.*)$|(?:^`([^`\n]+)`:\n\n)?^```(\w+)\n([\s\S]*?)^```$/gm,
+  )) {
     if (part[1] !== undefined) heading = part[1];
-    else found.push({ heading, language: part[2], name: part[3], text: part[4] });
+    else found.push({ heading, name: part[2], language: part[3], text: part[4] });
   }
   return found;
 }
@@ -58,7 +60,7 @@ export function filled(files, { free: { magnet }, tracker }, more = ` ${payingAt
 
 /** The header of the README, for trackers, nodes and wallets of this machine; `more`: what a recipe adds at its end. */
 export function policy(more = "") {
-  const [{ text }] = blocks().filter(({ name }) => name === "policy");
+  const [{ text }] = blocks().filter(({ language }) => language === "txt");
   const [, value] = /^Content-Security-Policy: (.*)\n$/.exec(text);
   const local = value.replace("wss://tracker.example https://rpc.example", "ws://127.0.0.1:* http://127.0.0.1:*");
   assert.notEqual(local, value);

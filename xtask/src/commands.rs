@@ -36,6 +36,7 @@ const FORMS: &[(&str, Form)] = &[
     ("trace", Form::Help),
     ("setup", Form::Short(&[])),
     ("screenshots", Form::Short(&["--quick"])),
+    ("extension", Form::Elsewhere),
 ];
 
 /// Types each; one that fails stops no other.

@@ -29,6 +29,7 @@ export type { FilePriority, PeerPaymentStats, PeerStats, TorrentEvents, TorrentS
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";
+export type { EngineChoice } from "./way.js";
 export type { RedemptionCost } from "./worth.js";
 
 // ---- client
@@ -39,6 +40,7 @@ import type { PaymentLack } from "./lack.js";
 import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import { type FileSource, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
+import { type EngineChoice } from "./way.js";
 import { type Eip1193Provider, type WalletInfo } from "./wallet.js";
 import type { RedemptionCost } from "./worth.js";
 /**
@@ -89,6 +91,11 @@ export interface ClientOptions {
     serviceWorkerUrl?: string | URL;
     /** The service worker's scope. Default: its folder. */
     serviceWorkerScope?: string | URL;
+    /**
+     * Whose engine it uses. Default "auto": that of the Piecework extension where its user allowed it to this site, else
+     * one in the site's own pages. See {@link EngineChoice}.
+     */
+    engine?: EngineChoice;
     /** Carry channels over ports instead of transferring them. Default: `?bridge=1` in the page's URL. */
     bridge?: boolean;
 }
@@ -907,6 +914,18 @@ export declare class Wallet {
 export type Paid = (hash: string, fee: bigint) => void;
 /** A request to a wallet; see {@link Wallet.request}. */
 export declare function requestOf<T>(provider: Eip1193Provider, method: string, params: unknown): Promise<T>;
+
+// ---- way
+import { type LinkEvents, type LinkOptions } from "./link.js";
+import { type Way } from "./provider.js";
+/**
+ * Which engine a client uses. "own": one in the pages of this site. "extension": that of the Piecework extension, which
+ * asks its user if this site is new to it; without the extension the client cannot be made. "auto": the extension's
+ * where its user allowed it to this site before, else an own one. A port: the one of a provider that the page has.
+ */
+export type EngineChoice = "auto" | "own" | "extension" | MessagePort;
+/** The way by this choice. Where it is not known at once, requests wait. */
+export declare function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEvents): Way;
 
 // ---- errors
 /** An error whose message is a full sentence and says what to do. */

@@ -17,6 +17,7 @@ const PUBLIC = [
   "ice",
   "lack",
   "wallet",
+  "way",
   "errors",
   "emitter",
   "units",

@@ -18,7 +18,14 @@ mkdirSync("dist");
 const wasm = readFileSync("wasm/piecework_bg.wasm");
 const mark = createHash("sha256").update(wasm).update(readFileSync("wasm/piecework.js")).digest("hex").slice(0, 16);
 const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", logLevel: "warning" };
-await build({ ...common, entryPoints: { piecework: "src/index.ts" }, format: "esm", outdir: "dist" });
+// The way to the extension's engine is a file of its own: few visitors have the extension.
+const rare = {
+  name: "rare",
+  setup: ({ onResolve }) => onResolve({ filter: /^\.\/remote\.js$/ }, ({ path }) => ({ path, external: true })),
+};
+const main = { piecework: "src/index.ts" };
+await build({ ...common, entryPoints: main, format: "esm", outdir: "dist", plugins: [rare] });
+await build({ ...common, entryPoints: ["src/remote.ts"], format: "esm", outdir: "dist" });
 // The player stands beside the module it plays with: two copies would be two engines.
 const beside = {
   name: "beside",

@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { asking, extended, setUp } from "../support/extension.mjs";
+import { folder, run, signaling, site } from "../support/harness.mjs";
+import { film } from "../support/swarm.mjs";
+import { test } from "../support/tests.mjs";
+
+const LENGTH = 4 << 20;
+
+/** Another peer fetches all of it. */
+async function fetched({ torrent }) {
+  const data = folder("get");
+  const file = join(data, "film.torrent");
+  writeFileSync(file, Buffer.from(torrent, "base64"));
+  await run(["get", file, "--output", data, "--state", join(data, "state")]);
+  return createHash("sha256")
+    .update(readFileSync(join(data, "film.bin")))
+    .digest("hex");
+}
+
+test("a title that a site fetched is seeded with no tab open, and after the browser's restart", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  const title = await film(tracker, LENGTH);
+  const seeder = await title.seedFreezably();
+  const first = await extended();
+  await setUp(first);
+  const page = await asking(first, url);
+  await page.run(`add("${title.torrent}")`);
+  await page.run("done()");
+  assert.equal(await page.run("digest()"), title.digest);
+  assert.equal(await page.run("client.stats().then(({ isHost }) => isHost)"), false);
+  assert.deepEqual(await page.run("said"), []);
+  assert.deepEqual(await page.run("workers.length"), 0, "the page runs no engine");
+
+  seeder.freeze();
+  await page.close();
+  assert.equal(await fetched(title), title.digest);
+
+  await first.context.close();
+  await extended(first.profile);
+  assert.equal(await fetched(title), title.digest);
+});

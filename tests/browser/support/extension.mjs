@@ -1,0 +1,56 @@
+// The extension in Chromium, as a user has it: its first page, its own window that asks, its options.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { browser, folder, open, withinAMinute } from "./harness.mjs";
+
+/** The build that may speak to this machine. */
+export const EXTENSION = join(import.meta.dirname, "../../../target/extension-loopback");
+
+/** A Chromium with the extension; `profile` as in {@link browser}. */
+export async function extended(profile = folder("profile"), options = {}) {
+  const path = join(EXTENSION, "chromium");
+  if (!existsSync(join(path, "manifest.json"))) throw new Error("run `cargo xtask extension --loopback` first");
+  const flags = ["--headless=new", `--disable-extensions-except=${path}`, `--load-extension=${path}`];
+  const started = await browser(profile, { ...options, flags, ignore: ["--disable-extensions"] });
+  const { context } = started;
+  const worker =
+    context.serviceWorkers()[0] ??
+    (await withinAMinute("the extension's background starts", context.waitForEvent("serviceworker")));
+  const root = new URL("/", worker.url()).href;
+  return { ...started, root, own: (name) => ownPage(context, `${root}${name}`) };
+}
+
+/** A page of the extension itself, once it shows what the host says. */
+async function ownPage(context, url) {
+  const page = await context.newPage();
+  page.on("pageerror", (error) => console.log(`  [extension] ${error.message}`));
+  await page.goto(url);
+  return page;
+}
+
+/** The first page's button, and no STUN server: tests talk to this machine alone. */
+export async function setUp({ own }) {
+  const options = await own("options.html");
+  await options.locator("#ice").fill("none");
+  await options.locator("#network button").click();
+  await options.getByText("Saved").waitFor({ state: "attached" });
+  await options.close();
+  const welcome = await own("welcome.html");
+  await welcome.locator("#start").click();
+  await welcome.getByText("It runs.").waitFor();
+  await welcome.close();
+}
+
+/** A page of the site with a client that asks for the extension; the user answers in the extension's window. */
+export async function asking(extension, url, client = {}, { allow = true, budget = null } = {}) {
+  const page = await open(extension.context, url);
+  const window = extension.context.waitForEvent("page");
+  await page.run(`start(${JSON.stringify({ engine: "extension", ...client })})`);
+  const question = await withinAMinute("the extension asks", window);
+  await question.locator("#site").getByText(new URL(url).origin).waitFor();
+  if (budget !== null) await question.locator("#budget").fill(budget);
+  const closed = question.waitForEvent("close");
+  await question.locator(allow ? "#yes" : "#no").click();
+  await closed;
+  return page;
+}

@@ -1,0 +1,41 @@
+/** What the parts of the extension say to each other. A page's own messages are in `www/npm/src/provider.ts`. */
+
+import type { Settings } from "./settings.ts";
+import type { Site } from "./sites.ts";
+
+/** A page's port: of a site, or of the extension itself. */
+export const PAGE = "page";
+/** The port of one reader of a file. */
+export const READER = "reader";
+
+/** To whoever can start the host; answers whether it runs. */
+export interface Ensure {
+  to: "shell";
+  t: "ensure";
+}
+
+/** The host's wishes that only an extension's background can fulfil. */
+export type ToShell =
+  | Ensure
+  | { to: "shell"; t: "badge"; text: string; title: string }
+  | { to: "shell"; t: "ask"; site: string }
+  | { to: "shell"; t: "open"; page: string };
+
+/** The extension's own pages to the host. */
+export type ToHost = { to: "host" } & (
+  | { t: "state" }
+  | { t: "settings"; settings: Partial<Settings> }
+  | { t: "decide"; origin: string; allowed: boolean; budget: bigint; ceiling: bigint }
+  | { t: "forget"; origin: string }
+);
+
+export interface State {
+  settings: Settings;
+  sites: Site[];
+  /** Why nothing goes up now; empty if it may. */
+  quiet: string;
+  /** Why the engine does not run; empty if it does. */
+  fault: string;
+  /** Pages of sites that use the engine now. */
+  pages: number;
+}

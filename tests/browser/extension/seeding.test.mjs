@@ -42,3 +42,21 @@ test("a title that a site fetched is seeded with no tab open, and after the brow
   await extended(first.profile);
   assert.equal(await fetched(title), title.digest);
 });
+
+test("a host that is killed comes back by itself, and its pages go on", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  const title = await film(tracker, LENGTH);
+  await title.seed();
+  const extension = await extended();
+  await setUp(extension);
+  const page = await asking(extension, url);
+  await page.run(`add("${title.torrent}")`);
+  await page.run("done()");
+  await page.run(`client.on("error", ({ error }) => said.push(error.message))`);
+
+  const killed = await extension.endHost();
+  assert.ok(killed, "there was a host");
+  assert.equal(await page.run("digest()"), title.digest);
+  assert.deepEqual(await page.run("said"), []);
+  assert.equal(await fetched(title), title.digest);
+});

@@ -17,7 +17,13 @@ export async function extended(profile = folder("profile"), options = {}) {
     context.serviceWorkers()[0] ??
     (await withinAMinute("the extension's background starts", context.waitForEvent("serviceworker")));
   const root = new URL("/", worker.url()).href;
-  return { ...started, root, own: (name) => ownPage(context, `${root}${name}`) };
+  return {
+    ...started,
+    root,
+    own: (name) => ownPage(context, `${root}${name}`),
+    /** Ends the document with the engine, as a crash of it would; gives whether there was one. */
+    endHost: () => endHost(context, root),
+  };
 }
 
 /** A page of the extension itself, once it shows what the host says. */
@@ -53,4 +59,13 @@ export async function asking(extension, url, client = {}, { allow = true, budget
   await question.locator(allow ? "#yes" : "#no").click();
   await closed;
   return page;
+}
+
+/** Its target is not one of Playwright's pages. */
+async function endHost(context, root) {
+  const session = await context.browser().newBrowserCDPSession();
+  const { targetInfos } = await session.send("Target.getTargets");
+  const host = targetInfos.find(({ url }) => url === `${root}host.html`);
+  if (host) await session.send("Target.closeTarget", { targetId: host.targetId });
+  return host !== undefined;
 }

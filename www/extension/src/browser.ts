@@ -31,6 +31,8 @@ interface Badge {
 interface Api {
   runtime: {
     readonly id?: string;
+    /** Why the last port ended or was not opened. */
+    readonly lastError?: unknown;
     getURL(path: string): string;
     connect(info: { name: string }): RuntimePort;
     sendMessage(message: unknown): Promise<unknown>;

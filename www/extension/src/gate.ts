@@ -72,7 +72,9 @@ export class Gate {
     if (!this.#host.site().allowed) return void this.#refuse(id, "The user of the extension does not allow this site");
     if (typeof id !== "number" || !Number.isSafeInteger(id)) return void this.#tell(t, message);
     if (t === "ethCallAnswer") return;
-    if (!this.#mayAsk() || this.#waiting.size >= MAX_WAITING || this.#waiting.has(id))
+    // It was asked before the page knew of this engine, and is answered once.
+    if (this.#waiting.has(id)) return;
+    if (!this.#mayAsk() || this.#waiting.size >= MAX_WAITING)
       return void this.#refuse(id, "The site asks too much at once");
     void this.#ask(t, id, message);
   }
@@ -176,7 +178,9 @@ export class Gate {
   #add(message: Message, site: Site): Cut {
     const source = this.#source(message, site);
     if (typeof source === "string") return source;
-    if (this.titles.size >= MAX_TITLES_OF_PAGE) return `A page uses at most ${MAX_TITLES_OF_PAGE} titles at once`;
+    const adding = [...this.#waiting.values()].filter(({ t }) => t === "add").length;
+    if (this.titles.size + adding >= MAX_TITLES_OF_PAGE)
+      return `A page uses at most ${MAX_TITLES_OF_PAGE} titles at once`;
     const files = numbers(message.files);
     return {
       t: "add",

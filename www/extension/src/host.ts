@@ -16,7 +16,7 @@ import { DEFAULTS, quiet, type Conditions, type Settings } from "./settings.ts";
 import { isShell, shell } from "./shell.ts";
 import { left, originOf, Sites, type Site } from "./sites.ts";
 import { keep, kept } from "./store.ts";
-import { PAGE, READER, type Ensure, type State, type ToHost } from "./words.ts";
+import { PAGE, READER, type Ensure, type Opening, type State, type ToHost } from "./words.ts";
 
 /** Pages of sites at once, and of one site: the engine has room for 64, and the first of them would give way. */
 const MAX_PAGES = 48;
@@ -36,7 +36,7 @@ const LOOK_EVERY = 5_000;
 interface Session {
   port: RuntimePort;
   site: string | null;
-  open: (Open & { gesture?: boolean }) | null;
+  open: Opening | null;
   gate: Gate | null;
   engine: MessagePort | null;
 }
@@ -165,6 +165,7 @@ function gateOf(session: Session, origin: string): Gate {
     site: () => siteOf(session, origin),
     took: (hash) => {
       sites.took(origin, hash);
+      awaited.dispatchEvent(new Event(hash));
       if (!costs.has(hash)) costs.set(hash, 0n);
       const before = payers.get(hash);
       const pays = usersOf(hash).some(({ site }) => site === before);
@@ -193,12 +194,12 @@ function arrived(port: RuntimePort): void {
   sessions.add(session);
 }
 
-function isOpen(message: unknown): message is Open & { gesture?: boolean } {
+function isOpen(message: unknown): message is Opening {
   return typeof message === "object" && message !== null && (message as { t?: unknown }).t === "open";
 }
 
 /** A page asks to be let in. */
-async function opens(session: Session, open: Open & { gesture?: boolean }): Promise<void> {
+async function opens(session: Session, open: Opening): Promise<void> {
   const reason = refusal(session, open);
   if (reason !== null) {
     say(session, { t: "refused", message: reason });
@@ -234,26 +235,32 @@ function isIn({ site, open }: Session): boolean {
   return open !== null && (site === null || sites.of(site).allowed === true);
 }
 
-function refusal({ site }: Session, { version, payment, ask }: Open): string | null {
+/** The word to a page that is not let in, whatever the reason: it learns nothing by it. */
+const NOT_ALLOWED = "The user of the Piecework extension does not allow this site to use it.";
+
+/** Why a page is not let in and its site not asked about; null: it is, or the user is asked. */
+function refusal({ site }: Session, { version, ask }: Open): string | null {
   if (version !== PROVIDER_VERSION) return "This page and the Piecework extension are of different versions.";
+  if (site !== null && !ask && sites.of(site).allowed !== true) {
+    if (settings.started) sites.asked(site);
+    return NOT_ALLOWED;
+  }
   if (!settings.started) return "The Piecework extension is not set up: open it once.";
   if (site === null) return null;
-  if (settings.payment === null ? payment !== null : payment !== null && !isSame(payment))
-    return "The Piecework extension pays by another vault than this site, or by none.";
   const { allowed } = sites.of(site);
-  if (allowed === false) return "The user of the Piecework extension does not allow this site to use it.";
-  const count = [...sessions].filter((one) => one.open && one.site !== null);
-  if (count.length >= MAX_PAGES || count.filter((one) => one.site === site).length >= MAX_PAGES_OF_SITE)
+  if (allowed === false) return NOT_ALLOWED;
+  const pages = [...sessions].filter((one) => one.open && one.site !== null);
+  if (pages.length >= MAX_PAGES || pages.filter((one) => one.site === site).length >= MAX_PAGES_OF_SITE)
     return "Too many pages use the Piecework extension: close some.";
-  if (allowed) return null;
-  if (!ask) {
-    sites.asked(site);
-    return "The user of the Piecework extension has not allowed this site.";
-  }
   const waiting = questions();
-  if (!waiting.includes(site) && waiting.length >= MAX_QUESTIONS)
+  if (!allowed && !waiting.includes(site) && waiting.length >= MAX_QUESTIONS)
     return "Other sites wait for an answer of the extension's user.";
   return null;
+}
+
+/** A page pays by the extension's own vault or not at all. */
+function paysElsewhere({ payment }: Open): boolean {
+  return payment !== null && !isSame(payment);
 }
 
 function isSame({ vault, chainId }: NonNullable<Open["payment"]>): boolean {
@@ -262,6 +269,11 @@ function isSame({ vault, chainId }: NonNullable<Open["payment"]>): boolean {
 }
 
 function enter(session: Session): void {
+  if (session.site !== null && session.open && paysElsewhere(session.open)) {
+    const message = "The Piecework extension pays by another vault than this site, or by none.";
+    say(session, { t: "refused", message });
+    return void leaves(session);
+  }
   if (session.site !== null) session.gate = gateOf(session, session.site);
   if (own) attach(session);
   void budgets().catch(() => undefined);
@@ -283,6 +295,18 @@ function usersOf(hash: string): Session[] {
   return [...sessions].filter(({ gate }) => gate?.titles.has(hash));
 }
 
+/** Milliseconds that a page has for it. */
+const TAKES_AT_MOST = 10_000;
+const awaited = new EventTarget();
+
+/** Resolves when a page takes the title up, or too much time went by. */
+function taken(hash: string): Promise<void> {
+  return new Promise((resolve) => {
+    awaited.addEventListener(hash, () => resolve(), { once: true, signal: AbortSignal.timeout(TAKES_AT_MOST) });
+    setTimeout(resolve, TAKES_AT_MOST);
+  });
+}
+
 /** A reader of a file: of a page that uses the title. */
 function reads(port: RuntimePort): void {
   const origin = originOf(port.sender?.origin ?? port.sender?.url);
@@ -291,17 +315,22 @@ function reads(port: RuntimePort): void {
   port.onMessage.addListener((message) => {
     if (reader) return reader.postMessage(message === "cancel" ? "cancel" : "pull");
     const { hash, file, start, end, suffix, longest } = (message ?? {}) as Record<string, unknown>;
-    const session = [...sessions].find((one) =>
-      isOwn ? one.site === null : one.site === origin && one.gate?.mayRead(hash),
-    );
-    if (!session?.engine) return port.postMessage({ error: "no such file", status: 404 });
-    const { port1, port2 } = new MessageChannel();
-    reader = port1;
-    port1.onmessage = ({ data }: MessageEvent<unknown>) => port.postMessage(data);
-    const wanted = Object.entries({ file, start, end, suffix, longest }).filter(
-      ([, value]) => typeof value === "number",
-    );
-    session.engine.postMessage({ t: "stream", hash, ...Object.fromEntries(wanted), port: port2 }, [port2]);
+    const uses = (one: Session) => (isOwn ? one.site === null : one.site === origin && one.gate?.mayRead(hash));
+    const begin = (session: Session | undefined) => {
+      if (!session?.engine) return port.postMessage({ error: "no such file", status: 404 });
+      const { port1, port2 } = new MessageChannel();
+      reader = port1;
+      port1.onmessage = ({ data }: MessageEvent<unknown>) => port.postMessage(data);
+      const wanted = Object.entries({ file, start, end, suffix, longest }).filter(
+        ([, value]) => typeof value === "number",
+      );
+      session.engine.postMessage({ t: "stream", hash, ...Object.fromEntries(wanted), port: port2 }, [port2]);
+    };
+    const session = [...sessions].find(uses);
+    const waits = !session && [...sessions].some((one) => one.site === origin && one.open?.again);
+    // A page that comes from a host that ended tells this one its titles in a moment.
+    if (waits) void taken(String(hash)).then(() => begin([...sessions].find(uses)));
+    else begin(session);
   });
   port.onDisconnect.addListener(() => {
     reader?.postMessage("cancel");
@@ -471,8 +500,7 @@ async function decided(origin: string): Promise<void> {
   for (const session of [...sessions].filter((one) => one.site === origin)) {
     if (site.allowed && !session.gate && session.open) enter(session);
     else if (!site.allowed && session.open) {
-      const message = "The user of the Piecework extension does not allow this site to use it.";
-      say(session, session.engine ? { t: "gone", message } : { t: "refused", message });
+      say(session, { t: session.engine ? "gone" : "refused", message: NOT_ALLOWED });
       leaves(session);
       session.port.disconnect();
     }

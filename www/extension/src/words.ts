@@ -1,5 +1,6 @@
 /** What the parts of the extension say to each other. A page's own messages are in `www/npm/src/provider.ts`. */
 
+import type { Open } from "../../npm/src/provider.ts";
 import type { Settings } from "./settings.ts";
 import type { Site } from "./sites.ts";
 
@@ -7,6 +8,14 @@ import type { Site } from "./sites.ts";
 export const PAGE = "page";
 /** The port of one reader of a file. */
 export const READER = "reader";
+
+/** A page's first message, with what the content script knows of it. */
+export interface Opening extends Open {
+  /** The user had just pressed something in the page. */
+  gesture: boolean;
+  /** Its host ended, and this is the next one. */
+  again: boolean;
+}
 
 /** To whoever can start the host; answers whether it runs. */
 export interface Ensure {

@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { asking, extended, setUp } from "../support/extension.mjs";
+import { site } from "../support/harness.mjs";
+import { PRICE, Scene, UNIT_FINE } from "../support/paid/scene.mjs";
+import { BLOCK, MIB } from "../support/paid/terms.mjs";
+import { film } from "../support/swarm.mjs";
+import { add, deposit, viewer } from "../support/paid/viewer.mjs";
+import { RemoteWallet } from "../support/paid/wallet.mjs";
+import { test } from "../support/tests.mjs";
+
+const LENGTH = 4 * MIB;
+const BLOCKS = BigInt(LENGTH / BLOCK);
+/** Half of what was paid. */
+const RESALE_FINE = ((((BigInt(PRICE) * 1_000_000n) / 2n) << 24n) * 16_384n + 999_999_999n) / 1_000_000_000n;
+
+/** A chain with a vault, which the extension uses, and a site that pays by it. */
+async function paying() {
+  const [url, scene, extension] = [await site(), await Scene.deployed(), await extended()];
+  await setUp(extension);
+  const options = await extension.own("options.html");
+  await options.locator("#deployment").fill(readFileSync(scene.deployment, "utf8"));
+  await options.locator("#most").fill("12");
+  await options.locator("#vault button.primary").click();
+  await options.getByText("paid in").waitFor();
+  await options.close();
+  const wallet = await RemoteWallet.start(scene.chain, scene.payer);
+  await wallet.injectInto(extension.context);
+  const { vault, token, deployBlock } = scene.chain;
+  const payments = {
+    vault,
+    chainId: scene.chainId,
+    rpcUrl: scene.anvil.url,
+    token: { address: token, decimals: 6, symbol: "pwUSD" },
+    maxPricePerGB: "12",
+    deployBlock,
+  };
+  return { url, scene, extension, wallet, client: { trackers: [scene.tracker], payments } };
+}
+
+/** What the site was told that it spent, for the title and in all. */
+const spentBySite = (page) =>
+  page.run(`(async () => {
+    const [title, { money }] = [await torrent.stats(), await client.stats()];
+    return [String(title.spentFine), String(money.spentFine)];
+  })()`);
+
+/** What the seeder earned, in fine units. */
+async function earnedBy(seeder) {
+  const { money } = await seeder.ask("stats");
+  return BigInt(money.redeemable_fine) + (BigInt(money.redeemed) << 24n);
+}
+
+/** Looks until it is so, or half a minute is over. */
+async function until(look, fits) {
+  for (const end = Date.now() + 30_000; ; ) {
+    const now = await look();
+    if (fits(now) || Date.now() > end) return now;
+  }
+}
+
+test("a site buys through the extension, which sells it again with no tab open and after a restart", async () => {
+  const { url, scene, extension, client } = await paying();
+  const title = await scene.title("film.bin", LENGTH);
+  const seeder = await scene.seeder([title], 20_000_000);
+  const page = await asking(extension, url, client, { budget: "1" });
+  assert.equal(await deposit(page, "1"), "1000000");
+  await add(page, title);
+  await page.run("done()");
+  assert.equal(await page.run("digest()"), title.digest);
+  const all = UNIT_FINE * BLOCKS;
+  assert.equal(
+    await until(
+      () => earnedBy(seeder),
+      (earned) => earned === all,
+    ),
+    all,
+  );
+  assert.deepEqual(
+    await until(
+      () => spentBySite(page),
+      ([one, sum]) => one === String(all) && sum === String(all),
+    ),
+    [String(all), String(all)],
+  );
+  assert.deepEqual(await page.run("said"), []);
+  await seeder.close();
+  await extension.context.close();
+
+  const again = await extended(extension.profile);
+  const wallet = await RemoteWallet.start(scene.chain, scene.payer);
+  const buyer = await viewer(url, wallet, { ...client, payments: { ...client.payments, budget: "1" } });
+  await deposit(buyer, "1");
+  await add(buyer, title);
+  await buyer.run("done()");
+  assert.equal(await buyer.run("digest()"), title.digest);
+  const spent = await buyer.run("client.stats().then(({ money }) => String(money.spentFine))");
+  assert.equal(BigInt(spent), RESALE_FINE * BLOCKS);
+  const library = await again.own("library.html");
+  const words = await until(
+    () => library.locator("#titles p").first().textContent(),
+    (text) => /earned 0\.02/.test(text),
+  );
+  assert.match(words, /5\.00\u00a0pwUSD per GB, paid 0\.0419\u00a0pwUSD, earned 0\.0209\u00a0pwUSD/);
+});
+
+test("a site spends no more than its user allowed, and nothing above the ceiling", async () => {
+  const { url, scene, extension, client } = await paying();
+  const title = await scene.title("film.bin", LENGTH);
+  const seeder = await scene.seeder([title], 20_000_000);
+  // Half of what the title costs.
+  const BUDGET = 20_000n << 24n;
+  const page = await asking(extension, url, client, { budget: "0.02" });
+  await deposit(page, "1");
+  await add(page, title);
+  // Whatever the page says of budget and price.
+  await page.run(`Promise.allSettled([client.setBudget("1"), torrent.setMaxPricePerGB("12")])`);
+  const near = (BUDGET * 9n) / 10n;
+  await until(
+    () => earnedBy(seeder),
+    (sum) => sum >= near,
+  );
+  // All of a free title comes through meanwhile: there was time for the rest of the other one.
+  const free = await film(scene.tracker, LENGTH);
+  await free.seed();
+  await page.run(`(async () => {
+    const other = await client.add(Uint8Array.from(atob("${free.torrent}"), (c) => c.charCodeAt(0)), { onDemand: false });
+    await other.ready;
+    await other.files[0].arrayBuffer();
+  })()`);
+  const earned = await earnedBy(seeder);
+  assert.ok(earned >= near && earned <= BUDGET, `${earned} of ${BUDGET}`);
+  const [, spent] = await until(
+    () => spentBySite(page),
+    ([, sum]) => sum === String(earned),
+  );
+  assert.equal(BigInt(spent), earned);
+});

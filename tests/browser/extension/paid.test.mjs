@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { asking, extended, setUp } from "../support/extension.mjs";
-import { site } from "../support/harness.mjs";
+import { open, site } from "../support/harness.mjs";
 import { PRICE, Scene, UNIT_FINE } from "../support/paid/scene.mjs";
 import { BLOCK, MIB } from "../support/paid/terms.mjs";
 import { film } from "../support/swarm.mjs";
-import { add, deposit, viewer } from "../support/paid/viewer.mjs";
+import { add, deposit, start, viewer } from "../support/paid/viewer.mjs";
 import { RemoteWallet } from "../support/paid/wallet.mjs";
 import { test } from "../support/tests.mjs";
 
@@ -88,7 +88,9 @@ test("a site buys through the extension, which sells it again with no tab open a
   await extension.context.close();
 
   const again = await extended(extension.profile);
-  const wallet = await RemoteWallet.start(scene.chain, scene.payer);
+  const [wallet, seller] = await Promise.all(
+    [scene.payer, scene.payee].map((account) => RemoteWallet.start(scene.chain, account)),
+  );
   const buyer = await viewer(url, wallet, { ...client, payments: { ...client.payments, budget: "1" } });
   await deposit(buyer, "1");
   await add(buyer, title);
@@ -102,6 +104,21 @@ test("a site buys through the extension, which sells it again with no tab open a
     (text) => /earned 0\.02/.test(text),
   );
   assert.match(words, /5\.00\u00a0pwUSD per GB, paid 0\.0419\u00a0pwUSD, earned 0\.0209\u00a0pwUSD/);
+
+  // The wallet is in a page of the site; what the extension composed goes to the account that the user confirms.
+  await seller.injectInto(again.context);
+  const visit = await open(again.context, url);
+  await start(visit, client);
+  assert.deepEqual(await visit.run("client.stored()"), [await buyer.run("torrent.infoHash")]);
+  await library.locator("#wallet-page option").first().waitFor({ state: "attached" });
+  await library.locator("#redeem").click();
+  await library.locator("#confirm-text").getByText(new RegExp(scene.payee, "i")).waitFor();
+  await library.locator("#confirm-yes").click();
+  await library.locator("#money-state").getByText("came to").waitFor();
+  const redeemed = await scene.chain.redemptions();
+  const paid = redeemed.reduce((sum, { net }) => sum + net, 0n);
+  assert.equal(paid, (RESALE_FINE * BLOCKS) >> 24n);
+  assert.deepEqual(seller.prompts, ["eth_requestAccounts", "eth_sendTransaction"]);
 });
 
 test("a site spends no more than its user allowed, and nothing above the ceiling", async () => {

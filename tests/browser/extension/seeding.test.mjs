@@ -1,24 +1,10 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { asking, extended, setUp } from "../support/extension.mjs";
-import { folder, run, signaling, site } from "../support/harness.mjs";
+import { asking, extended, fetched, setUp } from "../support/extension.mjs";
+import { signaling, site } from "../support/harness.mjs";
 import { film } from "../support/swarm.mjs";
 import { test } from "../support/tests.mjs";
 
 const LENGTH = 4 << 20;
-
-/** Another peer fetches all of it. */
-async function fetched({ torrent }) {
-  const data = folder("get");
-  const file = join(data, "film.torrent");
-  writeFileSync(file, Buffer.from(torrent, "base64"));
-  await run(["get", file, "--output", data, "--state", join(data, "state")]);
-  return createHash("sha256")
-    .update(readFileSync(join(data, "film.bin")))
-    .digest("hex");
-}
 
 test("a title that a site fetched is seeded with no tab open, and after the browser's restart", async () => {
   const [url, tracker] = [await site(), await signaling()];

@@ -1,7 +1,8 @@
 // The extension in Chromium, as a user has it: its first page, its own window that asks, its options.
-import { existsSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { browser, folder, open, withinAMinute } from "./harness.mjs";
+import { browser, folder, open, run, withinAMinute } from "./harness.mjs";
 
 /** The build that may speak to this machine. */
 export const EXTENSION = join(import.meta.dirname, "../../../target/extension-loopback");
@@ -68,4 +69,15 @@ async function endHost(context, root) {
   const host = targetInfos.find(({ url }) => url === `${root}host.html`);
   if (host) await session.send("Target.closeTarget", { targetId: host.targetId });
   return host !== undefined;
+}
+
+/** Another peer fetches all of a title (`film.bin`), which needs no site; gives its digest. */
+export async function fetched({ torrent }) {
+  const data = folder("get");
+  const file = join(data, "film.torrent");
+  writeFileSync(file, Buffer.from(torrent, "base64"));
+  await run(["get", file, "--output", data, "--state", join(data, "state")]);
+  return createHash("sha256")
+    .update(readFileSync(join(data, "film.bin")))
+    .digest("hex");
 }

@@ -5,7 +5,7 @@
 
 import { Payments } from "../../npm/src/payments.ts";
 import type { EngineConfig, FromEngine, Hello } from "../../npm/src/protocol.ts";
-import { PROVIDER_VERSION, type FromProvider, type Open } from "../../npm/src/provider.ts";
+import { PROVIDER_VERSION, type FromProvider, type Open, type WalletAnswer } from "../../npm/src/provider.ts";
 import { keepGeneration, lastGeneration } from "../../npm/src/stores.ts";
 import { defaultIceServers } from "../../npm/src/ice.ts";
 import { api, type RuntimePort, type Sender } from "./browser.ts";
@@ -16,7 +16,7 @@ import { DEFAULTS, quiet, type Conditions, type Settings } from "./settings.ts";
 import { isShell, shell } from "./shell.ts";
 import { left, originOf, Sites, type Site } from "./sites.ts";
 import { keep, kept } from "./store.ts";
-import { PAGE, READER, type Ensure, type Opening, type State, type ToHost } from "./words.ts";
+import { PAGE, READER, WALLET_METHODS, type Ensure, type Opening, type State, type ToHost } from "./words.ts";
 
 /** Pages of sites at once, and of one site: the engine has room for 64, and the first of them would give way. */
 const MAX_PAGES = 48;
@@ -39,6 +39,8 @@ interface Session {
   open: Opening | null;
   gate: Gate | null;
   engine: MessagePort | null;
+  /** What its wallet was asked and has not answered. */
+  asked: Map<number, { resolve(value: unknown): void; reject(error: Error): void }>;
 }
 
 interface MoneySnapshot {
@@ -184,10 +186,11 @@ function arrived(port: RuntimePort): void {
   const isOwn = isOurs(sender);
   const origin = isOwn ? null : originOf(sender?.origin ?? sender?.url);
   if (!isOwn && origin === null) return void port.disconnect();
-  const session: Session = { port, site: origin, open: null, gate: null, engine: null };
+  const session: Session = { port, site: origin, open: null, gate: null, engine: null, asked: new Map() };
   port.onDisconnect.addListener(() => leaves(session));
   port.onMessage.addListener((message) => {
-    if (session.engine && session.gate) session.gate.fromPage(message);
+    if (session.gate && isWalletAnswer(message)) walletSaid(session, message);
+    else if (session.engine && session.gate) session.gate.fromPage(message);
     else if (session.engine && isOwn) session.engine.postMessage(message);
     else if (isOpen(message) && !session.open) void ready.then(() => opens(session, message));
   });
@@ -284,6 +287,8 @@ function leaves(session: Session): void {
   session.engine?.postMessage({ t: "bye" });
   session.engine?.close();
   session.engine = null;
+  for (const { reject } of session.asked.values()) reject(new Error("The page with the wallet was closed."));
+  session.asked.clear();
   const { gate } = session;
   if (gate)
     for (const hash of gate.titles)
@@ -411,6 +416,34 @@ setInterval(() => {
     .finally(() => (counting = false));
 }, COUNT_EVERY);
 
+/** Calls of one page's wallet that are not answered. */
+const MAX_WALLET_CALLS = 8;
+let walletCalls = 0;
+
+/** Has the wallet in a site's page asked, as a press in one of the extension's own pages wants it. */
+function askWallet(origin: string, method: string, params: unknown): Promise<unknown> {
+  if (!WALLET_METHODS.includes(method)) return Promise.reject(new Error(`no page is asked ${method}`));
+  const session = [...sessions].filter((one) => one.site === origin && one.gate && one.open?.payment).at(-1);
+  if (!session) return Promise.reject(new Error(`No page of ${origin} is open that pays: open one.`));
+  if (session.asked.size >= MAX_WALLET_CALLS)
+    return Promise.reject(new Error("The wallet has open requests: answer them."));
+  const id = ++walletCalls;
+  const answer = new Promise<unknown>((resolve, reject) => session.asked.set(id, { resolve, reject }));
+  say(session, { t: "wallet", id, method, params });
+  return answer;
+}
+
+function isWalletAnswer(message: unknown): message is WalletAnswer {
+  return typeof message === "object" && message !== null && (message as { t?: unknown }).t === "walletAnswer";
+}
+
+function walletSaid({ asked }: Session, { id, v, message, code }: WalletAnswer): void {
+  const waiting = asked.get(id);
+  asked.delete(id);
+  if (message === undefined) waiting?.resolve(v);
+  else waiting?.reject(Object.assign(new Error(String(message)), { code }));
+}
+
 // ---------------------------------------------------------------------------------- limits and the button
 
 interface Battery extends EventTarget {
@@ -473,7 +506,9 @@ async function handle(message: ToHost): Promise<unknown> {
   switch (message.t) {
     case "state": {
       const pages = [...sessions].filter(({ site, engine: port }) => site !== null && port !== null).length;
-      const state: State = { settings, sites: sites.list(), quiet: why(), fault, pages };
+      const paying = [...sessions].filter(({ gate, open }) => gate && open?.payment).map(({ site }) => site ?? "");
+      const withWallet = [...new Set(paying)];
+      const state: State = { settings, sites: sites.list(), quiet: why(), fault, pages, withWallet };
       return state;
     }
     case "settings": {
@@ -485,6 +520,8 @@ async function handle(message: ToHost): Promise<unknown> {
       await look();
       return undefined;
     }
+    case "wallet":
+      return askWallet(message.origin, message.method, message.params);
     case "decide":
       sites.decide(message.origin, message);
       return decided(message.origin);
@@ -520,7 +557,7 @@ api.runtime.onMessage.addListener((message, sender, answer) => {
     .then(() => handle(said))
     .then(
       (v) => answer({ v }),
-      (error: Error) => answer({ error: error.message }),
+      ({ message, code }: Error & { code?: unknown }) => answer({ error: message, code }),
     );
   return true;
 });

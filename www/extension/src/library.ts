@@ -6,6 +6,7 @@ import { bytes, fine, label, percent, rate, units } from "../../player/src/forma
 import { HistoryCard } from "../../player/src/views/history.ts";
 import type { Config } from "../../player/src/config.ts";
 import type { Engine } from "../../player/src/engine.ts";
+import { offerMoney } from "./money.ts";
 import { client, library, state } from "./ours.ts";
 import type { Payment } from "./settings.ts";
 
@@ -37,8 +38,10 @@ async function begin(): Promise<void> {
   // A magnet link that was opened with the extension is only put into the field: the user adds it.
   byId<HTMLInputElement>("link").value = new URLSearchParams(location.search).get("add") ?? "";
   offerHistory(own, payment);
+  const money = payment ? offerMoney(own, payment) : null;
   const again = async (): Promise<void> => {
     await draw(own, payment).catch(fails);
+    await money?.update().catch(fails);
     setTimeout(() => void again(), EVERY);
   };
   await again();

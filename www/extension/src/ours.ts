@@ -6,14 +6,14 @@ import { relay } from "./relay.ts";
 import type { Payment } from "./settings.ts";
 import type { State, ToHost } from "./words.ts";
 
-type Answer = { v: unknown } | { error: string } | undefined;
+type Answer = { v: unknown } | { error: string; code?: unknown } | undefined;
 
 /** Asks the host. */
 export async function ask<T>(message: ToHost): Promise<T> {
   await api.runtime.sendMessage({ to: "shell", t: "ensure" });
   const answer = (await api.runtime.sendMessage(message)) as Answer;
   if (!answer) throw new Error("The extension\u2019s peer did not answer: close this page and open it again.");
-  if ("error" in answer) throw new Error(answer.error);
+  if ("error" in answer) throw Object.assign(new Error(answer.error), { code: answer.code });
   return answer.v as T;
 }
 

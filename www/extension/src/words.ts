@@ -36,7 +36,23 @@ export type ToHost = { to: "host" } & (
   | { t: "settings"; settings: Partial<Settings> }
   | { t: "decide"; origin: string; allowed: boolean; budget: bigint; ceiling: bigint }
   | { t: "forget"; origin: string }
+  /** Of {@link WALLET_METHODS}, to the wallet in an open page of a site. */
+  | { t: "wallet"; origin: string; method: string; params: unknown }
 );
+
+/**
+ * What a wallet alone can do. The extension reads the chain by its own node, because a page may answer what it likes.
+ * Calls that a wallet sends together (EIP-5792) are left out: their end is known from the wallet alone.
+ */
+export const WALLET_METHODS: readonly string[] = [
+  "eth_accounts",
+  "eth_requestAccounts",
+  "eth_chainId",
+  "eth_sendTransaction",
+  "eth_signTypedData_v4",
+  "wallet_switchEthereumChain",
+  "wallet_addEthereumChain",
+];
 
 export interface State {
   settings: Settings;
@@ -47,4 +63,6 @@ export interface State {
   fault: string;
   /** Pages of sites that use the engine now. */
   pages: number;
+  /** Sites with an open page that pays, and so may have a wallet. */
+  withWallet: string[];
 }

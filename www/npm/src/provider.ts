@@ -32,11 +32,22 @@ export interface Open {
   ask: boolean;
 }
 
+/** What the page's wallet said; `message` and `code` if it failed (EIP-1193). */
+export interface WalletAnswer {
+  t: "walletAnswer";
+  id: number;
+  v?: unknown;
+  message?: string;
+  code?: number | string | undefined;
+}
+
 /** Provider to page, besides an engine's messages. */
 export type FromProvider =
   /** Requests may come. A second one: another engine runs, and knows nothing of this page. */
   | { t: "opened" }
   | { t: "refused"; message: string }
+  /** The extension's user wants the page's wallet asked; the page answers with {@link WalletAnswer}. */
+  | { t: "wallet"; id: number; method: string; params: unknown }
   /** No more comes on this port. */
   | { t: "gone"; message: string }
   | FromEngine;

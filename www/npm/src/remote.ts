@@ -1,12 +1,14 @@
 import type { PieceworkError } from "./errors.js";
 import type { Link, LinkEvents, LinkOptions } from "./link.js";
 import type { EngineLimits, Hello } from "./protocol.js";
-import { PROVIDER_VERSION, type FromProvider, type Open, type Way } from "./provider.js";
+import { PROVIDER_VERSION, type FromProvider, type Open, type WalletAnswer, type Way } from "./provider.js";
 import type { Store } from "./stores.js";
 
 /** What the client gives this file, which loads alone: it must not bring a second copy of them. */
 interface Events extends LinkEvents {
   failure(text: string): PieceworkError;
+  /** Asks a wallet of the page. */
+  wallet(method: string, params: unknown): Promise<unknown>;
 }
 
 interface Pending {
@@ -72,7 +74,8 @@ export class Remote implements Way {
         opened(error);
         this.#end(error);
         events.failed(error);
-      } else this.#fromEngine(data);
+      } else if (data.t === "wallet") void this.#askWallet(data.id, data.method, data.params);
+      else this.#fromEngine(data);
     };
     addEventListener("pagehide", this.#leave);
   }
@@ -104,7 +107,15 @@ export class Remote implements Way {
     for (const { message } of before) if (this.#pending.has(message.id)) this.#port.postMessage(message);
   }
 
-  #fromEngine(message: Exclude<FromProvider, { t: "opened" | "refused" | "gone" }>): void {
+  async #askWallet(id: number, method: string, params: unknown): Promise<void> {
+    const answer: WalletAnswer = await this.#events.wallet(method, params).then(
+      (v) => ({ t: "walletAnswer", id, v }),
+      ({ message, code }: PieceworkError) => ({ t: "walletAnswer", id, message, code }),
+    );
+    this.#port.postMessage(answer);
+  }
+
+  #fromEngine(message: Exclude<FromProvider, { t: "opened" | "refused" | "gone" | "wallet" }>): void {
     switch (message.t) {
       case "ok":
       case "err": {

@@ -65,7 +65,7 @@ test("a page whose site nobody allowed starts nothing, and learns nothing but th
   const page = await hostile(extension, url);
   assert.equal(await page.run("raw.open()"), "refused");
   await page.run(`raw.say({ t: "add", id: 1, torrent: ${bytes(title.torrent)}, onDemand: false, check: "resume" })`);
-  assert.equal(await page.run(`raw.read("${title.infoHash}")`), 404);
+  assert.equal(await page.run(`raw.read("${title.infoHash}")`), 503);
 
   // The words are the same when the user said no, and when it pays by a vault of its own.
   const again = async (fields) => {
@@ -113,7 +113,7 @@ test("an allowed site sees its own titles alone, and reaches nothing that is the
     select: { hash, files: [0], priority: "skip" },
     price: { hash, pricePerBlock: 0 },
     limits: { uploadLimit: 0 },
-    seed: { name: "x", isFolder: false, files: [], trackers: [] },
+    seed: { name: "x", isFolder: false, files: [{ path: ["x"] }], trackers: [] },
     receipts: {},
     clearReceipts: {},
     budget: { total: 1 },

@@ -46,3 +46,15 @@ test("a host that is killed comes back by itself, and its pages go on", async ()
   assert.deepEqual(await page.run("said"), []);
   assert.equal(await fetched(title), title.digest);
 });
+
+test("files that a site shares are seeded by the extension with the site closed", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  const extension = await extended();
+  await setUp(extension);
+  const page = await asking(extension, url);
+  const torrent = await page.run(`seed(${LENGTH}, 7, { trackers: ["${tracker}"] })`);
+  const digest = await page.run(`patternDigest(${LENGTH}, 7)`);
+  assert.equal((await page.run("stats()")).state, "seeding");
+  await page.close();
+  assert.equal(await fetched({ torrent }, "pattern.bin"), digest);
+});

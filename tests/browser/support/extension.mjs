@@ -71,13 +71,13 @@ async function endHost(context, root) {
   return host !== undefined;
 }
 
-/** Another peer fetches all of a title (`film.bin`), which needs no site; gives its digest. */
-export async function fetched({ torrent }) {
+/** Another peer fetches all of a title of one file, and needs no site for it; gives the file's digest. */
+export async function fetched({ torrent }, name = "film.bin") {
   const data = folder("get");
   const file = join(data, "film.torrent");
   writeFileSync(file, Buffer.from(torrent, "base64"));
   await run(["get", file, "--output", data, "--state", join(data, "state")]);
   return createHash("sha256")
-    .update(readFileSync(join(data, "film.bin")))
+    .update(readFileSync(join(data, name)))
     .digest("hex");
 }

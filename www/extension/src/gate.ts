@@ -22,6 +22,11 @@ const LONGEST_ADDRESS = 2_048;
 const LONGEST_MAGNET = 65_536;
 /** The engine's own bound on a .torrent file. */
 const MAX_TORRENT_BYTES = 16 << 20;
+/** Files of a torrent that a page makes, and the longest name; the engine has the same bounds. */
+const MAX_MADE_FILES = 10_000;
+const LONGEST_NAME = 240;
+/** Torrents that a page made and has not taken up. */
+const MAX_MADE = 8;
 
 export interface GateHost {
   /** As the user's last word has it. */
@@ -49,6 +54,8 @@ export class Gate {
   readonly titles = new Set<string>();
   /** Requests that are not answered: what they were. */
   readonly #waiting = new Map<number, { t: string; hash: string | null }>();
+  /** Those that the engine made of the page's files: it knows that they are whole. */
+  #made: Uint8Array[] = [];
   #tokens = BURST;
   #filled: number;
 
@@ -134,6 +141,8 @@ export class Gate {
         return { t };
       case "add":
         return this.#add(message, site);
+      case "seed":
+        return seed(message, site);
       case "torrent":
       case "leave":
         return this.#own(t, message);
@@ -190,8 +199,13 @@ export class Gate {
       ...(typeof message.onDemand === "boolean" ? { onDemand: message.onDemand } : {}),
       ...(files ? { files } : {}),
       maxPricePerBlock: message.maxPricePerBlock === undefined ? ceiling(site) : cap(message.maxPricePerBlock, site),
-      check: "resume",
+      check: message.check === "complete" && this.#isMade(source.torrent) ? "complete" : "resume",
     };
+  }
+
+  /** Any other torrent is whole when its pieces were checked, whatever a page says. */
+  #isMade(torrent: unknown): boolean {
+    return torrent instanceof Uint8Array && this.#made.some((made) => isEqual(made, torrent));
   }
 
   #source({ magnet, torrent, hash }: Message, site: Site): Message | string {
@@ -244,6 +258,9 @@ export class Gate {
         this.#host.took(added);
         return added;
       }
+      case "seed":
+        if (value instanceof Uint8Array) this.#made = [...this.#made, value.slice()].slice(-MAX_MADE);
+        return value;
       case "leave":
       case "remove":
         if (hash !== null) this.titles.delete(hash);
@@ -293,6 +310,22 @@ export class Gate {
       },
     };
   }
+}
+
+/** Files of the page, to be made a torrent. */
+function seed({ name, isFolder, files, trackers }: Message, site: Site): Cut {
+  const isName = (one: unknown) => typeof one === "string" && one.length <= LONGEST_NAME;
+  if (!isName(name) || !Array.isArray(files) || files.length > MAX_MADE_FILES) return "`files` is missing";
+  const clean = files.flatMap((file: unknown) => {
+    const { blob, path } = (file ?? {}) as Message;
+    return blob instanceof Blob && Array.isArray(path) && path.every(isName) ? [{ blob, path }] : [];
+  });
+  if (clean.length < files.length) return "`files` is missing";
+  return { t: "seed", name, isFolder: isFolder === true, files: clean, trackers: addresses(trackers, "wss:", site) };
+}
+
+function isEqual(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, at) => byte === other[at]);
 }
 
 /** The most that the site pays for a block now. */

@@ -23,16 +23,18 @@ export function relay(page: MessagePort): void {
   let host: Promise<RuntimePort> | null = null;
   let open: Opening | null = null;
   let readers = 0;
-  /** Resolves when the host of the moment lets the page in. */
-  let letIn: () => void;
-  let opened = new Promise<void>((resolve) => (letIn = resolve));
+  /** Whether the host of the moment lets the page in, once it says so. */
+  let letIn: (isIn: boolean) => void;
+  let opened = new Promise<boolean>((resolve) => (letIn = resolve));
   const say = (message: FromProvider) => page.postMessage(message);
 
   async function connect(): Promise<RuntimePort> {
     await ensure();
     const port = api.runtime.connect({ name: PAGE });
     port.onMessage.addListener((message) => {
-      if ((message as FromProvider).t === "opened") letIn();
+      const { t } = message as FromProvider;
+      if (t === "opened") letIn(true);
+      else if (t === "refused" || t === "gone") letIn(false);
       page.postMessage(message);
     });
     const since = Date.now();
@@ -81,13 +83,13 @@ class Reader {
   readonly ended: Promise<void>;
   readonly #reader: MessagePort;
   readonly #wanted: object;
-  readonly #opened: () => Promise<void>;
+  readonly #opened: () => Promise<boolean>;
   #end: () => void = () => undefined;
   #port: RuntimePort | null = null;
   /** Something came: what was asked cannot be asked again. */
   #began = false;
 
-  constructor(reader: MessagePort, wanted: object, opened: () => Promise<void>) {
+  constructor(reader: MessagePort, wanted: object, opened: () => Promise<boolean>) {
     this.#reader = reader;
     this.#wanted = wanted;
     this.#opened = opened;
@@ -103,7 +105,7 @@ class Reader {
   async #ask(tries: number): Promise<void> {
     try {
       if (tries < MAX_TRIES) await ensure();
-      await this.#opened();
+      if (!(await this.#opened())) return this.#fail("the extension does not let this page in");
       const port = api.runtime.connect({ name: READER });
       this.#port = port;
       port.onMessage.addListener((message) => this.#carry(message));

@@ -75,17 +75,7 @@ test("an info hash alone tells nobody that the title is here", () => {
 });
 
 test("what is the user's own is asked of the engine by no site", () => {
-  const own = [
-    "seed",
-    "receipts",
-    "clearReceipts",
-    "budget",
-    "newSessionKey",
-    "redeem",
-    "redeemed",
-    "price",
-    "nonsense",
-  ];
+  const own = ["receipts", "clearReceipts", "budget", "newSessionKey", "redeem", "redeemed", "price", "nonsense"];
   const made = withTitle();
   for (const t of own) {
     const { reached, answer } = ask(made, t, { hash: HASH, to: "0x0", total: 1n, pricePerBlock: 0n });
@@ -168,6 +158,23 @@ test("a page's price is cut to the ceiling, and to nothing when its budget is sp
     [add({ pricePerBlock: 0n }).pricePerBlock, add({ check: "complete" }).check, add({ content: "x" }).content],
     [undefined, "resume", undefined],
   );
+});
+
+test("only what the engine made of a page's own files is taken for whole", () => {
+  const made = gate();
+  const [torrent, other] = [Uint8Array.of(1, 2, 3), Uint8Array.of(1, 2, 4)];
+  const blob = new Blob(["x"]);
+  const files = [{ blob, path: ["x"] }];
+  for (const wrong of [
+    { files: [{ path: ["x"] }] },
+    { files: "x" },
+    { files, name: 5 },
+    { files: [{ blob, path: [1] }] },
+  ])
+    assert.equal(ask(made, "seed", { name: "x", ...wrong }).reached, undefined);
+  assert.ok(ask(made, "seed", { name: "x", files, pricePerBlock: 1n }, torrent).reached);
+  const check = (bytes) => ask(made, "add", { torrent: bytes, check: "complete" }, HASH).reached.check;
+  assert.deepEqual([check(other), check(torrent)], ["resume", "complete"]);
 });
 
 test("a page names no server that it could not ask itself", () => {

@@ -84,8 +84,9 @@ const DEFAULT_UPLOAD = 2_500_000;
  * deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and `rpc-url`,
  * `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost), `max-deposit` (the
  * most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises; default: the whole
- * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). A page that has a client of its
- * own sets the property `client` before the element is connected.
+ * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). `engine` is "auto" (the default),
+ * "own" or "extension" (see `ClientOptions.engine`). A page that has a client of its own sets the property `client`
+ * before the element is connected.
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
  * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads
@@ -510,8 +511,10 @@ export class PieceworkPlayer extends HTMLElement {
             },
           }
         : null);
+    const engine = text("engine");
     return {
       trackers: this.#list("trackers"),
+      ...(engine === "own" || engine === "extension" ? { engine } : {}),
       ...(this.hasAttribute("ice-servers") ? { iceServers: parseIceServers(text("ice-servers")) } : {}),
       // Nothing goes up before the visitor agreed to it.
       uploadLimit: this.#agreed && this.#upload.checked ? this.#uploadCap() : 0,

@@ -1067,8 +1067,9 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and `rpc-url`,
  * `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost), `max-deposit` (the
  * most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises; default: the whole
- * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). A page that has a client of its
- * own sets the property `client` before the element is connected.
+ * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). `engine` is "auto" (the default),
+ * "own" or "extension" (see `ClientOptions.engine`). A page that has a client of its own sets the property `client`
+ * before the element is connected.
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
  * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads

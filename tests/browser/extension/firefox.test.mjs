@@ -31,7 +31,7 @@ async function inOwn(tab, page, work) {
   await own.leave().catch(() => undefined);
 }
 
-test("in Firefox a site's title is fetched through the extension, and seeded with no tab open and after a restart", async () => {
+test("in Firefox a title that a site fetched is seeded with no tab open, and after a restart", async () => {
   const [url, tracker, profile] = [await site(), await signaling(), folder("profile")];
   const title = await film(tracker, LENGTH);
   const seeder = await title.seedFreezably();

@@ -57,7 +57,7 @@ const hostile = async (extension, url) => {
 };
 const bytes = (torrent) => `Uint8Array.from(atob("${torrent}"), (c) => c.charCodeAt(0))`;
 
-test("a page whose site nobody allowed starts nothing, and learns nothing but that the extension is there", async () => {
+test("a page whose site nobody allowed starts nothing, and learns only that the extension is there", async () => {
   const [url, tracker] = [await site(), await signaling()];
   const title = await film(tracker, 1 << 20);
   const extension = await extended();

@@ -141,7 +141,8 @@ test("a site spends no more than its user allowed, and nothing above the ceiling
   const free = await film(scene.tracker, LENGTH);
   await free.seed();
   await page.run(`(async () => {
-    const other = await client.add(Uint8Array.from(atob("${free.torrent}"), (c) => c.charCodeAt(0)), { onDemand: false });
+    const bytes = Uint8Array.from(atob("${free.torrent}"), (c) => c.charCodeAt(0));
+    const other = await client.add(bytes, { onDemand: false });
     await other.ready;
     await other.files[0].arrayBuffer();
   })()`);

@@ -81,7 +81,8 @@ function facts(stats: TorrentStats, payment: Payment | null): string {
   const here = `${bytes(stats.length)}, ${percent(stats.verified, stats.length)} % here, up ${rate(stats.uploadRate)}`;
   if (!payment) return here;
   const price = stats.sellPricePerGB > 0n ? `${units(stats.sellPricePerGB, payment.token)} per GB` : "free";
-  return `${here}, ${price}, paid ${fine(stats.spentFine, payment.token)}, earned ${fine(stats.earnedFine, payment.token)}`;
+  const sum = (amount: bigint) => fine(amount, payment.token);
+  return `${here}, ${price}, paid ${sum(stats.spentFine)}, earned ${sum(stats.earnedFine)}`;
 }
 
 function made(own: Client, title: Torrent, payment: Payment | null): { row: HTMLElement; text: HTMLElement } {

@@ -1,4 +1,4 @@
-/** What the user set, and what follows from it at a time of day, on a battery, on a connection that is paid by volume. */
+/** What the user set, and what follows from it by the hour, on a battery, on a connection that is paid by volume. */
 
 import type { Deployment } from "piecework/deployment";
 

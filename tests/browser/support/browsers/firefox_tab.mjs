@@ -75,8 +75,8 @@ export class FirefoxTab {
 
   /** The address of an installed extension's own pages. */
   rootOf(id) {
-    const body = `return "moz-extension://" + WebExtensionPolicy.getByID(${JSON.stringify(id)}).mozExtensionHostname + "/"`;
-    return this.#firefox.inBrowser(this.#tab, body);
+    const policy = `WebExtensionPolicy.getByID(${JSON.stringify(id)})`;
+    return this.#firefox.inBrowser(this.#tab, `return "moz-extension://" + ${policy}.mozExtensionHostname + "/"`);
   }
 
   /** Loads the page anew past cache and service worker, as Ctrl+Shift+R does. */

@@ -48,7 +48,7 @@ enum Suite {
     Rust,
     /// The contracts, by forge, by ethers and by slither
     Contracts,
-    /// The npm package: types, its unit tests, its public surface
+    /// The npm package: types, its unit tests, its public surface; the extension's unit tests
     Npm,
     /// The page in Chromium and in Firefox
     Browser,
@@ -198,6 +198,9 @@ impl Suite {
                     })
                 });
                 let mut counts = stage("test: npm", || in_folder("www/npm", &[]))?;
+                let extension = stage("test: extension", || in_folder("www/extension", &[]))?;
+                counts.passed += extension.passed;
+                counts.failed += extension.failed;
                 for checked in checked {
                     counts.add(checked);
                 }

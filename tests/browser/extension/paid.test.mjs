@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { asking, extended, setUp } from "../support/extension.mjs";
+import { asking, clientOf, earnedBy, extended, setUp, until } from "../support/extension.mjs";
 import { open, site } from "../support/harness.mjs";
-import { PRICE, Scene, UNIT_FINE } from "../support/paid/scene.mjs";
+import { RESALE_FINE, Scene, UNIT_FINE } from "../support/paid/scene.mjs";
 import { BLOCK, MIB } from "../support/paid/terms.mjs";
 import { film } from "../support/swarm.mjs";
 import { add, deposit, start, viewer } from "../support/paid/viewer.mjs";
@@ -11,9 +11,6 @@ import { test } from "../support/tests.mjs";
 
 const LENGTH = 4 * MIB;
 const BLOCKS = BigInt(LENGTH / BLOCK);
-/** Half of what was paid. */
-const RESALE_FINE = ((((BigInt(PRICE) * 1_000_000n) / 2n) << 24n) * 16_384n + 999_999_999n) / 1_000_000_000n;
-
 /** A chain with a vault, which the extension uses, and a site that pays by it. */
 async function paying() {
   const [url, scene, extension] = [await site(), await Scene.deployed(), await extended()];
@@ -26,16 +23,7 @@ async function paying() {
   await options.close();
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   await wallet.injectInto(extension.context);
-  const { vault, token, deployBlock } = scene.chain;
-  const payments = {
-    vault,
-    chainId: scene.chainId,
-    rpcUrl: scene.anvil.url,
-    token: { address: token, decimals: 6, symbol: "pwUSD" },
-    maxPricePerGB: "12",
-    deployBlock,
-  };
-  return { url, scene, extension, wallet, client: { trackers: [scene.tracker], payments } };
+  return { url, scene, extension, wallet, client: clientOf(scene) };
 }
 
 /** What the site was told that it spent, for the title and in all. */
@@ -44,20 +32,6 @@ const spentBySite = (page) =>
     const [title, { money }] = [await torrent.stats(), await client.stats()];
     return [String(title.spentFine), String(money.spentFine)];
   })()`);
-
-/** What the seeder earned, in fine units. */
-async function earnedBy(seeder) {
-  const { money } = await seeder.ask("stats");
-  return BigInt(money.redeemable_fine) + (BigInt(money.redeemed) << 24n);
-}
-
-/** Looks until it is so, or half a minute is over. */
-async function until(look, fits) {
-  for (const end = Date.now() + 30_000; ; ) {
-    const now = await look();
-    if (fits(now) || Date.now() > end) return now;
-  }
-}
 
 test("a site buys through the extension, which sells it again with no tab open and after a restart", async () => {
   const { url, scene, extension, client } = await paying();

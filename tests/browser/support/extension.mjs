@@ -81,3 +81,25 @@ export async function fetched({ torrent }, name = "film.bin") {
     .update(readFileSync(join(data, name)))
     .digest("hex");
 }
+
+/** The options of a client that pays by the scene's vault, which the extension uses too. */
+export function clientOf({ chain, chainId, anvil, tracker }) {
+  const token = { address: chain.token, decimals: 6, symbol: "pwUSD" };
+  const { vault, deployBlock } = chain;
+  const payments = { vault, chainId, rpcUrl: anvil.url, token, maxPricePerGB: "12", deployBlock };
+  return { trackers: [tracker], payments };
+}
+
+/** What the seeder earned, in fine units. */
+export async function earnedBy(seeder) {
+  const { money } = await seeder.ask("stats");
+  return BigInt(money.redeemable_fine) + (BigInt(money.redeemed) << 24n);
+}
+
+/** Looks until it is so, or half a minute is over. */
+export async function until(look, fits) {
+  for (const end = Date.now() + 30_000; ; ) {
+    const now = await look();
+    if (fits(now) || Date.now() > end) return now;
+  }
+}

@@ -102,25 +102,7 @@ export class RemoteWallet {
 
   /** Puts the wallet into every page that this browser opens from now on. */
   async injectInto(context) {
-    await context.addInitScript((url) => {
-      if (globalThis.top !== globalThis) return;
-      const listeners = new Map();
-      globalThis.ethereum = {
-        on: (event, listener) => void listeners.set(event, listener),
-        removeListener: (event) => void listeners.delete(event),
-        emit: (event, value) => listeners.get(event)?.(value),
-        async request({ method, params }) {
-          const answer = await fetch(url, {
-            method: "POST",
-            headers: { "content-type": "application/json" },
-            body: JSON.stringify({ method, params }),
-          });
-          const { result, error } = await answer.json();
-          if (error) throw Object.assign(new Error(error.message), { code: error.code });
-          return result;
-        },
-      };
-    }, this.url);
+    await context.addInitScript(inject, this.url);
   }
 
   async #answer(method, params) {
@@ -151,4 +133,25 @@ export class RemoteWallet {
     }
     return this.#chain.call(method, params);
   }
+}
+
+/** Runs in a page: makes the wallet at this address the page's own. */
+export function inject(url) {
+  if (window.top !== window) return;
+  const listeners = new Map();
+  window.ethereum = {
+    on: (event, listener) => void listeners.set(event, listener),
+    removeListener: (event) => void listeners.delete(event),
+    emit: (event, value) => listeners.get(event)?.(value),
+    async request({ method, params }) {
+      const answer = await fetch(url, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ method, params }),
+      });
+      const { result, error } = await answer.json();
+      if (error) throw Object.assign(new Error(error.message), { code: error.code });
+      return result;
+    },
+  };
 }

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { asking, clientOf, earnedBy, extended, setUp, until } from "../support/extension.mjs";
+import { asking, clientOf, earnedBy, extended, setUp, until, useVault } from "../support/extension.mjs";
 import { open, site } from "../support/harness.mjs";
 import { RESALE_FINE, Scene, UNIT_FINE } from "../support/paid/scene.mjs";
 import { BLOCK, MIB } from "../support/paid/terms.mjs";
@@ -15,12 +14,7 @@ const BLOCKS = BigInt(LENGTH / BLOCK);
 async function paying() {
   const [url, scene, extension] = [await site(), await Scene.deployed(), await extended()];
   await setUp(extension);
-  const options = await extension.own("options.html");
-  await options.locator("#deployment").fill(readFileSync(scene.deployment, "utf8"));
-  await options.locator("#most").fill("12");
-  await options.locator("#vault button.primary").click();
-  await options.getByText("paid in").waitFor();
-  await options.close();
+  await useVault(extension, scene);
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   await wallet.injectInto(extension.context);
   return { url, scene, extension, wallet, client: clientOf(scene) };
@@ -85,6 +79,10 @@ test("a site buys through the extension, which sells it again with no tab open a
   await start(visit, client);
   assert.deepEqual(await visit.run("client.stored()"), [await buyer.run("torrent.infoHash")]);
   await library.locator("#wallet-page option").first().waitFor({ state: "attached" });
+  // Nothing is composed for an account that the user does not agree to.
+  await library.locator("#redeem").click();
+  await library.locator("#confirm button[value=no]").click();
+  assert.deepEqual(seller.prompts, ["eth_requestAccounts"]);
   await library.locator("#redeem").click();
   await library.locator("#confirm-text").getByText(new RegExp(scene.payee, "i")).waitFor();
   await library.locator("#confirm-yes").click();
@@ -92,7 +90,13 @@ test("a site buys through the extension, which sells it again with no tab open a
   const redeemed = await scene.chain.redemptions();
   const paid = redeemed.reduce((sum, { net }) => sum + net, 0n);
   assert.equal(paid, (RESALE_FINE * BLOCKS) >> 24n);
-  assert.deepEqual(seller.prompts, ["eth_requestAccounts", "eth_sendTransaction"]);
+  assert.deepEqual(seller.prompts, ["eth_requestAccounts", "eth_requestAccounts", "eth_sendTransaction"]);
+  // The page's wallet was asked for what it alone can do: it could tell anything about the chain.
+  const its = ["eth_accounts", "eth_requestAccounts", "eth_chainId", "eth_sendTransaction"];
+  assert.deepEqual(
+    seller.asked.filter((method) => !its.includes(method)),
+    [],
+  );
 });
 
 test("a site spends no more than its user allowed, and nothing above the ceiling", async () => {
@@ -127,4 +131,29 @@ test("a site spends no more than its user allowed, and nothing above the ceiling
     ([, sum]) => sum === String(earned),
   );
   assert.equal(BigInt(spent), earned);
+});
+
+test("a host that is killed in mid-sale pays nothing twice beyond the bound, and its count goes on", async () => {
+  const { url, scene, extension, client } = await paying();
+  const title = await scene.title("film.bin", 2 * LENGTH);
+  const seeder = await scene.seeder([title], 2_000_000);
+  const page = await asking(extension, url, client, { budget: "1" });
+  await deposit(page, "1");
+  await add(page, title);
+  await page.run("pieces(24)");
+  assert.ok(await extension.endHost());
+  await page.run("done()");
+  assert.equal(await page.run("digest()"), title.digest);
+  // What a kill may take of the bytes that arrived and were asked for, at this rate (docs/decisions/003).
+  const [blocks, lost] = [2n * BLOCKS, BigInt(Math.ceil((MIB + 0.4 * 2_000_000) / BLOCK))];
+  const spent = await until(
+    () => spentBySite(page).then(([, sum]) => BigInt(sum)),
+    (sum) => sum >= UNIT_FINE * blocks,
+  );
+  assert.ok(spent >= UNIT_FINE * blocks && spent <= UNIT_FINE * (blocks + lost), `${spent / UNIT_FINE} of ${blocks}`);
+  const earned = await until(
+    () => earnedBy(seeder),
+    (sum) => sum === spent,
+  );
+  assert.equal(earned, spent);
 });

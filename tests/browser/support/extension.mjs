@@ -48,6 +48,16 @@ export async function setUp({ own }) {
   await welcome.close();
 }
 
+/** The user gives the extension the scene's vault. */
+export async function useVault({ own }, { deployment }) {
+  const options = await own("options.html");
+  await options.locator("#deployment").fill(readFileSync(deployment, "utf8"));
+  await options.locator("#most").fill("12");
+  await options.locator("#vault button.primary").click();
+  await options.getByText("paid in").waitFor();
+  await options.close();
+}
+
 /** A page of the site with a client that asks for the extension; the user answers in the extension's window. */
 export async function asking(extension, url, client = {}, { allow = true, budget = null } = {}) {
   const page = await open(extension.context, url);

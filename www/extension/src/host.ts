@@ -56,9 +56,12 @@ let fault = "";
 /** The limits that the engine was told last. */
 let told = "";
 let badge = "";
-/** What each title had cost when it was looked at last, and the site that pays for it. */
-const costs = new Map<string, bigint>();
-const payers = new Map<string, string>();
+/**
+ * What each title had cost when it was counted last, and the site that pays for it. They are kept, so that a crash
+ * forgets no spending.
+ */
+let costs = new Map<string, bigint>();
+let payers = new Map<string, string>();
 const conditions: Conditions = { hour: 0, metered: null, onBattery: null };
 
 const engine = new Engine({
@@ -117,6 +120,7 @@ async function greeted(): Promise<void> {
   const { generation, stored } = await page.ask<Hello>("hello");
   if (generation !== null) keepGeneration(null, generation);
   for (const hash of stored.slice(-MAX_LIBRARY)) await keepTitle(page, hash);
+  await count();
   await budgets();
   await look();
 }
@@ -172,6 +176,7 @@ function gateOf(session: Session, origin: string): Gate {
       const before = payers.get(hash);
       const pays = usersOf(hash).some(({ site }) => site === before);
       if (session.open?.payment && !(before !== undefined && pays)) payers.set(hash, origin);
+      keepBook();
       if (own) void keepTitle(own, hash);
     },
     now: () => Date.now(),
@@ -345,6 +350,15 @@ function reads(port: RuntimePort): void {
 
 // ---------------------------------------------------------------------------------- money
 
+/** Titles whose costs are kept: those of before are of the library no more. */
+const MAX_BOOK = 1_024;
+
+function keepBook(): void {
+  costs = new Map([...costs].slice(-MAX_BOOK));
+  payers = new Map([...payers].slice(-MAX_BOOK));
+  void keep("book", { costs, payers });
+}
+
 /** The owner whose deposit is paid from: one that is not used up is not left because a site says so. */
 async function mayPayFrom(owner: string): Promise<boolean> {
   const before = await kept<string>("owner");
@@ -391,6 +405,7 @@ async function count(): Promise<void> {
     if (now <= before) continue;
     costs.set(hash, now);
     sites.spent(origin, hash, now - before);
+    keepBook();
     if (left(sites.of(origin)) > 0n) continue;
     await own.ask("maxPrice", { hash, pricePerBlock: 0n });
     await next(hash, origin);
@@ -579,6 +594,8 @@ const ready = new Promise<void>((resolve) => {
   void navigator.locks.request("piecework-engine", async () => {
     settings = { ...DEFAULTS, ...(await kept<Settings>("settings")) };
     sites = new Sites((await kept<Site[]>("sites")) ?? [], (list) => void keep("sites", list));
+    const book = await kept<{ costs: typeof costs; payers: typeof payers }>("book");
+    if (book) ({ costs, payers } = book);
     battery = (await (navigator as Machine).getBattery?.().catch(() => null)) ?? null;
     battery?.addEventListener("chargingchange", () => void look());
     await start();

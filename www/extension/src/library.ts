@@ -15,7 +15,14 @@ const EVERY = 2_000;
 
 const fails = (error: unknown) => setText(byId("failed"), reason(error));
 /** The elements of each title that is shown. */
-const rows = new Map<string, { row: HTMLElement; text: HTMLElement }>();
+const rows = new Map<string, Row>();
+
+interface Row {
+  row: HTMLElement;
+  text: HTMLElement;
+  /** Says in each control's name which title it is about. */
+  call(name: string): void;
+}
 
 async function begin(): Promise<void> {
   const { settings } = await state();
@@ -71,8 +78,10 @@ async function draw(own: Client, payment: Payment | null): Promise<void> {
   for (const title of titles) {
     const stats = await title.stats().catch(() => null);
     if (!stats) continue;
-    const { row, text } = rows.get(title.infoHash) ?? made(own, title, payment);
-    setText(text, `${label(stats.name || title.infoHash)}: ${facts(stats, payment)}`);
+    const { row, text, call } = rows.get(title.infoHash) ?? made(own, title, payment);
+    const name = label(stats.name || title.infoHash);
+    setText(text, `${name}: ${facts(stats, payment)}`);
+    call(name);
     if (!row.isConnected) byId("titles").append(row);
   }
 }
@@ -85,16 +94,17 @@ function facts(stats: TorrentStats, payment: Payment | null): string {
   return `${here}, ${price}, paid ${sum(stats.spentFine)}, earned ${sum(stats.earnedFine)}`;
 }
 
-function made(own: Client, title: Torrent, payment: Payment | null): { row: HTMLElement; text: HTMLElement } {
+function made(own: Client, title: Torrent, payment: Payment | null): Row {
   const text = make("p", { className: "name" });
+  const controls: [HTMLElement, string][] = [];
   const button = (words: string, press: () => Promise<unknown>): HTMLElement => {
     const one = make("button", { type: "button", className: "secondary", textContent: words });
-    one.setAttribute("aria-label", `${words}: ${label(title.name || title.infoHash)}`);
+    controls.push([one, words]);
     one.addEventListener("click", () => void press().catch(fails));
     return one;
   };
   const price = make("input", { type: "text", inputMode: "decimal", size: 8 });
-  price.setAttribute("aria-label", `Price for a gigabyte of ${label(title.name || title.infoHash)}`);
+  controls.push([price, "Price for a gigabyte"]);
   const sets = button("Set price", async () => {
     await title.setSellPricePerGB(price.value);
     announce("Saved");
@@ -115,8 +125,11 @@ function made(own: Client, title: Torrent, payment: Payment | null): { row: HTML
     }),
   );
   const row = make("li", { className: "card" }, text, buttons);
-  rows.set(title.infoHash, { row, text });
-  return { row, text };
+  const call = (name: string) => {
+    for (const [control, words] of controls) control.setAttribute("aria-label", `${words}: ${name}`);
+  };
+  rows.set(title.infoHash, { row, text, call });
+  return { row, text, call };
 }
 
 begin().catch(fails);

@@ -26,6 +26,8 @@ const UNKNOWN = new Set([
 export class RemoteWallet {
   /** Methods that a person was asked about, in order. */
   prompts = [];
+  /** All methods that pages asked for, in order. */
+  asked = [];
   /** Methods that the person says no to. */
   refuses = new Set();
   /** Methods that it never answers, as long as the person has not decided. */
@@ -106,6 +108,7 @@ export class RemoteWallet {
   }
 
   async #answer(method, params) {
+    this.asked.push(method);
     if (UNKNOWN.has(method)) throw Object.assign(new Error(`this wallet does not support ${method}`), { code: 4200 });
     if (ASKING.has(method)) {
       this.prompts.push(method);

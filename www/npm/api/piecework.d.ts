@@ -31,6 +31,7 @@ export type { FileEvents, FilePriority, PeerPaymentStats, PeerStats, TorrentEven
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";
+export type { EngineChoice } from "./way.js";
 export type { RedemptionCost } from "./worth.js";
 
 // ---- client
@@ -41,6 +42,7 @@ import type { PaymentLack } from "./lack.js";
 import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import { type FileSource, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
+import { type EngineChoice } from "./way.js";
 import { type Eip1193Provider, type WalletInfo } from "./wallet.js";
 import type { RedemptionCost } from "./worth.js";
 /**
@@ -91,6 +93,11 @@ export interface ClientOptions {
     serviceWorkerUrl?: string | URL;
     /** The service worker's scope. Default: its folder. */
     serviceWorkerScope?: string | URL;
+    /**
+     * Whose engine it uses. Default "auto": that of the Piecework extension where its user allowed it to this site, else
+     * one in the site's own pages. See {@link EngineChoice}.
+     */
+    engine?: EngineChoice;
     /** Carry channels over ports instead of transferring them. Default: `?bridge=1` in the page's URL. */
     bridge?: boolean;
 }
@@ -739,11 +746,19 @@ export declare class TorrentFile extends Emitter<FileEvents> {
     /**
      * A URL that the service worker answers, with ranges, while this page is open. A player that is given it without
      * {@link streamTo} or {@link follow} makes the engine fetch as far ahead as the browser likes.
+     *
+     * Without a service worker it is the URL of a Blob, until the torrent is removed: of a file that is all here, up to
+     * 512 MiB; or of one up to 32 MiB, which is fetched whole first, unless the page has `payments`.
+     *
+     * @throws an error that names what is missing, and the way out, for other files without a service worker.
      */
-    url(options?: {
+    url({ signal }?: {
         signal?: AbortSignal;
     }): Promise<string>;
-    /** Plays it: sets `src` as soon as the service worker controls this page, and follows the player. */
+    /**
+     * Plays it: sets `src` as soon as the service worker controls this page, and follows the player. Without a service
+     * worker as {@link url} says.
+     */
     streamTo(video: HTMLMediaElement, options?: {
         signal?: AbortSignal;
     }): Promise<void>;
@@ -1117,6 +1132,18 @@ export type Paid = (hash: string, fee: bigint) => void;
 /** A request to a wallet; see {@link Wallet.request}. */
 export declare function requestOf<T>(provider: Eip1193Provider, method: string, params: unknown): Promise<T>;
 
+// ---- way
+import { type LinkEvents, type LinkOptions } from "./link.js";
+import { type Way } from "./provider.js";
+/**
+ * Which engine a client uses. "own": one in the pages of this site. "extension": that of the Piecework extension, which
+ * asks its user if this site is new to it; without the extension the client cannot be made. "auto": the extension's
+ * where its user allowed it to this site before, else an own one. A port: the one of a provider that the page has.
+ */
+export type EngineChoice = "auto" | "own" | "extension" | MessagePort;
+/** The way by this choice. Where it is not known at once, requests wait. */
+export declare function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEvents): Way;
+
 // ---- errors
 /** An error whose message is a full sentence and says what to do. */
 export declare class PieceworkError extends Error {
@@ -1141,7 +1168,7 @@ export declare class PieceworkRejectedError extends PieceworkError {
 }
 /** A missing feature, and the way out. */
 export interface MissingFeature {
-    readonly feature: "secure-context" | "webrtc" | "opfs" | "service-worker" | "web-locks" | "wasm";
+    readonly feature: "secure-context" | "webrtc" | "opfs" | "web-locks" | "wasm";
     /** A full sentence: the missing feature and the way out. */
     readonly text: string;
 }
@@ -1252,15 +1279,18 @@ export declare const BOND_EXPLAINED: string;
 
 // ---- player
 import { Client, type Eip1193Provider, type Torrent } from "./index.js";
+/** On a server, where pages are made ahead, there are no elements, and the module may be loaded all the same. */
+declare const Base: typeof HTMLElement;
 /**
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
  *
  * The attributes stand in docs/page.md: the title (`src`, `magnet`, `torrent`), what a video takes (`poster`, `muted`,
  * `loop`, `autoplay`, `crossorigin`; `controls="none"` for a page with controls of its own), uploading (`consent`,
- * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`, and
- * payments. `<track>` children are the video's, and so are the torrent's `.vtt` files that are named as the film is. A
- * page that has a client of its own sets the property `client` before the element is connected.
+ * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`,
+ * payments, `engine`, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>` children are
+ * the video's, and so are the torrent's `.vtt` files that are named as the film is. A page that has a client of its own
+ * sets the property `client` before the element is connected.
  *
  * Events, none of which bubbles: those of the video but `error`; `torrent` (its `detail` is the {@link Torrent}, which
  * is ready), `done` (all that was wanted is here), `paymentneeded` (`{ pricePerGB, cost, reason }`, in base units;
@@ -1275,7 +1305,7 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * stays. The element reports an error once, to a screen reader too. It does not report numbers that change all the
  * time.
  */
-export declare class PieceworkPlayer extends HTMLElement {
+export declare class PieceworkPlayer extends Base {
     #private;
     static readonly observedAttributes: readonly string[];
     /** Use this client instead of one made from the attributes. */
@@ -1292,3 +1322,9 @@ export declare class PieceworkPlayer extends HTMLElement {
     /** Pauses, as the video does. */
     pause(): void;
 }
+declare global {
+    interface HTMLElementTagNameMap {
+        "piecework-player": PieceworkPlayer;
+    }
+}
+export {};

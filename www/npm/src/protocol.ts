@@ -159,6 +159,8 @@ export type Rendezvous =
    * the values that pages set, if they did.
    */
   | { t: "host"; client: string; engine?: string; shared?: Shared; budget?: Budget | null; limits?: Limit[] }
+  /** The engine runs here, and no service worker hands a port to it. */
+  | { t: "unreachable" }
   /** Any of them may run the next engine, which goes by it too. */
   | { t: "budget"; budget: Budget }
   | { t: "limit"; limit: Limit }

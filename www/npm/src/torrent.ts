@@ -1,4 +1,5 @@
 import { abortable } from "./aborting.js";
+import { wholeUrl } from "./blobs.js";
 import { Emitter } from "./emitter.js";
 import { PieceworkError } from "./errors.js";
 import type { FetchOptions } from "./fetching.js";
@@ -189,7 +190,9 @@ export interface TorrentHost {
   request<T>(t: string, fields?: object): Promise<T>;
   openStream(message: object, port: MessagePort): void;
   plays(head: Playhead): void;
-  /** The service worker's scope, and the store of the engine that has the torrent. */
+  /** The page may pay for what it fetches. */
+  pays(): boolean;
+  /** The service worker's scope, and the store of the engine that has the torrent. Fails if there is none. */
   streaming(): Promise<{ scope: string; store: Store }>;
   /** The settings that a new engine gets. */
   readonly wishes: Wishes;
@@ -423,6 +426,7 @@ export class Torrent extends Emitter<TorrentEvents> {
   /** @internal It is not this page's any more. */
   gone(reason: unknown = new PieceworkError("the torrent was removed")): void {
     this.#isGone = true;
+    for (const file of this.files) file.gone();
     if (this.#counting !== null) clearTimeout(this.#counting);
     this.#giveUp(reason);
   }
@@ -551,7 +555,8 @@ export class Torrent extends Emitter<TorrentEvents> {
   async refresh(): Promise<void> {
     const [snapshot, source] = await Promise.all([
       this.#live.look(),
-      this.#host.request<EngineSourceFile | null>("source"),
+      // An engine outside the page may keep it to itself: it names trackers and web seeds of other sites.
+      this.#host.request<EngineSourceFile | null>("source").catch(() => null),
     ]);
     if (this.#isReady || !snapshot || snapshot.pieceCount === 0) return;
     this.#isReady = true;
@@ -795,18 +800,52 @@ export class TorrentFile extends Emitter<FileEvents> {
     return url.href;
   }
 
+  /** One, however often it is asked for. */
+  #whole: Promise<string> | null = null;
+
+  #wholeUrl(lacking: Error): Promise<string> {
+    this.#whole ??= this.#host
+      .request<EngineTorrent | null>("torrent")
+      .then((torrent) => wholeUrl(this, torrent, this.#host.pays(), lacking))
+      .catch((error) => {
+        this.#whole = null;
+        throw error;
+      });
+    return this.#whole;
+  }
+
+  /** @internal Its torrent is not this page's any more. */
+  gone(): void {
+    this.#whole?.then(URL.revokeObjectURL, () => undefined);
+  }
+
   /**
    * A URL that the service worker answers, with ranges, while this page is open. A player that is given it without
    * {@link streamTo} or {@link follow} makes the engine fetch as far ahead as the browser likes.
+   *
+   * Without a service worker it is the URL of a Blob, until the torrent is removed: of a file that is all here, up to
+   * 512 MiB; or of one up to 32 MiB, which is fetched whole first, unless the page has `payments`.
+   *
+   * @throws an error that names what is missing, and the way out, for other files without a service worker.
    */
-  async url(options: { signal?: AbortSignal } = {}): Promise<string> {
+  async url({ signal }: { signal?: AbortSignal } = {}): Promise<string> {
     // On a first visit that takes a while. The beginning is fetched meanwhile, because a player asks for it first.
-    if (this.#host.fetchesWhole() && !navigator.serviceWorker.controller)
+    if (this.#host.fetchesWhole() && !navigator.serviceWorker?.controller)
       void this.#read({ end: 1, longest: 1 }).cancel();
-    return this.#url(await abortable(this.#host.streaming(), options.signal));
+    let streaming: Awaited<ReturnType<TorrentHost["streaming"]>>;
+    try {
+      streaming = await abortable(this.#host.streaming(), signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      return abortable(this.#wholeUrl(error as Error), signal);
+    }
+    return this.#url(streaming);
   }
 
-  /** Plays it: sets `src` as soon as the service worker controls this page, and follows the player. */
+  /**
+   * Plays it: sets `src` as soon as the service worker controls this page, and follows the player. Without a service
+   * worker as {@link url} says.
+   */
   async streamTo(video: HTMLMediaElement, options: { signal?: AbortSignal } = {}): Promise<void> {
     video.src = await this.url(options);
     this.follow(video);

@@ -137,6 +137,23 @@ test("of the pieces that come each file counts its own bytes, and tells when it 
   assert.equal(snapshot.have[0], 0, "an answer that somebody has is not changed");
 });
 
+test("a torrent is ready also where the engine keeps its .torrent file to itself", async () => {
+  const files = [{ path: ["it"], length: 5, priority: "normal" }];
+  const snapshot = { name: "it", files, length: 5, pieceLength: 16, pieceCount: 1, have: new Uint8Array(1), peers: [] };
+  const torrent = new Torrent(HASH, {
+    request: async (t) => {
+      if (t === "torrent") return snapshot;
+      throw new Error("it is refused");
+    },
+    trackers: ["wss://tracker.example"],
+    wishes: {},
+  });
+  await torrent.refresh();
+  await torrent.ready;
+  assert.deepEqual([torrent.files.length, torrent.torrentFile], [1, null]);
+  assert.equal(torrent.magnetURI, `${MAGNET}&dn=it&tr=wss%3A%2F%2Ftracker.example`);
+});
+
 test("a parsed torrent is its file, a file around its info dictionary, or a link", () => {
   const torrentFile = Uint8Array.of(1, 2);
   assert.deepEqual(sourceOf({ infoHash: HASH, torrentFile }), { torrent: torrentFile });

@@ -17,7 +17,7 @@ export function refusal(name: string, length: number, isHere: boolean, pays: boo
   const most = isHere ? MOST_WHOLE : MOST_FETCHED;
   if (length > most)
     return `${name} is longer than ${most >> 20} MiB, the most that plays ${isHere ? "" : "before it is all here "}`;
-  return pays && !isHere ? `${name} is not all here, and nothing is bought before it plays ` : null;
+  return pays && !isHere ? `${name} is not all here, and a page that may pay buys nothing for a player ` : null;
 }
 
 /** The pieces of a torrent that are here, first piece in the highest bit, and all of its files, padding too. */

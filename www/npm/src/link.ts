@@ -17,6 +17,7 @@ import {
   type ToWorker,
   type Unlike,
 } from "./protocol.js";
+import type { Range } from "./range.js";
 import { aliveName, keepGeneration, lastGeneration, named, storeIn, storeOf, type Store } from "./stores.js";
 import { scriptUrl } from "./trusted.js";
 
@@ -54,6 +55,8 @@ export interface LinkEvents {
   event(message: Extract<FromEngine, { t: "event" }>): void;
   /** Whether this page uses a torrent. */
   uses(hash: string): boolean;
+  /** A player of this page begins to read, by the service worker. */
+  reads(wanted: { hash: string; file: number } & Range): void;
   /** A new engine answers: the page must tell it again what it wants. */
   connected(hello: Hello, again: boolean): Promise<void>;
   ethCall(to: string, data: string): Promise<string>;
@@ -66,7 +69,11 @@ interface Pending {
   message: { t: string; id: number };
   resolve(value: unknown): void;
   reject(error: Error): void;
+  progress?: Progress | undefined;
 }
+
+/** Hears how far a request is. */
+export type Progress = (done: number, total: number) => void;
 
 /**
  * The way to the engine of the page's store, which is the origin's only one unless its pages pay by several vaults: in
@@ -123,9 +130,11 @@ export class Link {
     this.#events = events;
     this.#shared = options.shared;
     this.#serviceWorkerReady = this.#register();
-    this.#serviceWorkerReady.catch((error) => {
-      if (!this.#stop.signal.aborted) this.#events.warning(`Films cannot be streamed. ${text(error)}`);
-    });
+    this.#serviceWorkerReady
+      .then(({ scope }) => (this.#scope = scope))
+      .catch((error) => {
+        if (!this.#stop.signal.aborted) this.#events.warning(`Films cannot be streamed. ${text(error)}`);
+      });
     Link.#all.add(this);
     navigator.serviceWorker?.addEventListener("message", Link.#fromServiceWorker);
     navigator.serviceWorker?.startMessages();
@@ -224,13 +233,26 @@ export class Link {
     return this.#worker !== null;
   }
 
-  /** Asks the engine; survives a change of engines. */
-  request<T>(t: string, fields: object = {}): Promise<T> {
+  /**
+   * Asks the engine; survives a change of engines. Of a `seed` `progress` hears how far it is, and `signal` takes it
+   * back.
+   */
+  request<T>(
+    t: string,
+    fields: object = {},
+    { progress, signal }: { progress?: Progress | undefined; signal?: AbortSignal | null | undefined } = {},
+  ): Promise<T> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#stop.signal.aborted) return Promise.reject(new PieceworkError("this client was destroyed"));
     if (this.#failure) return Promise.reject(this.#failure);
     return new Promise<T>((resolve, reject) => {
       const message = { ...fields, t, id: this.#nextId++ };
-      this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject });
+      this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject, progress });
+      const takeBack = () => {
+        this.tell({ t: "stop", id: message.id });
+        if (this.#pending.delete(message.id)) reject(signal?.reason);
+      };
+      signal?.addEventListener("abort", takeBack, { once: true });
       if (this.#started) this.#port?.postMessage(message);
       // A torrent waits for the engine: it will want connections.
       else if (t === "add") (this.#broker ?? this.#spare?.broker)?.prepare();
@@ -328,6 +350,13 @@ export class Link {
     for (const { port } of this.#readers.splice(0)) refuse(port, error);
   }
 
+  /** Where the service worker answers, once {@link streaming} has found that it controls this page. */
+  get scope(): { scope: string; store: Store } | null {
+    const store = this.#seat?.store ?? null;
+    return this.#scope !== null && navigator.serviceWorker.controller ? { scope: this.#scope, store } : null;
+  }
+  #scope: string | null = null;
+
   /** Resolves when the service worker controls this page, with its scope and the store whose engine answers here. */
   async streaming(): Promise<{ scope: string; store: Store }> {
     const registration = await this.#serviceWorkerReady;
@@ -338,6 +367,7 @@ export class Link {
         toServiceWorker(registration, { version: VERSION, piecework: "claim" });
       });
     }
+    this.#scope = registration.scope;
     return { scope: registration.scope, store: this.#seat?.store ?? null };
   }
 
@@ -636,6 +666,9 @@ export class Link {
         else pending?.reject(new PieceworkError(message.message));
         break;
       }
+      case "progress":
+        this.#pending.get(message.id)?.progress?.(message.done, message.total);
+        break;
       case "event":
         this.#events.event(message);
         break;
@@ -734,6 +767,7 @@ export class Link {
       else port.close();
     } else if (data.piecework === "read") {
       const { piecework: _, version: __, store: ___, ...wanted } = data;
+      this.#events.reads(wanted);
       this.read({ ...wanted, t: "stream" }, port);
     }
   }

@@ -83,6 +83,8 @@ export type FromWorker =
 export type FromEngine =
   | { t: "ok"; id: number; v: unknown }
   | { t: "err"; id: number; message: string }
+  /** Of the request `seed`: bytes read so far, of all that are to be read. The message `stop` with its id ends it. */
+  | { t: "progress"; id: number; done: number; total: number }
   | {
       t: "event";
       e: string;

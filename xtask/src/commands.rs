@@ -37,6 +37,7 @@ const FORMS: &[(&str, Form)] = &[
     ("trace", Form::Help),
     ("setup", Form::Short(&[])),
     ("screenshots", Form::Short(&["--quick"])),
+    ("extension", Form::Elsewhere),
 ];
 
 /// Types each; one that fails stops no other.

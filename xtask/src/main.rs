@@ -14,6 +14,7 @@ mod commands;
 mod debian;
 mod demo;
 mod doc_lines;
+mod extension;
 mod failure;
 mod firefox;
 mod fuzz;
@@ -72,6 +73,7 @@ enum Commands {
     Trace(trace::Trace),
     Setup(setup::Setup),
     Screenshots(screenshots::Screenshots),
+    Extension(extension::Extension),
 }
 
 fn main() -> ExitCode {
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Commands::Trace(_) => trace::Trace::run(),
         Commands::Setup(_) => setup::Setup::run(),
         Commands::Screenshots(command) => command.run(),
+        Commands::Extension(_) => extension::Extension::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -51,7 +51,7 @@ enum Suite {
     Rust,
     /// The contracts, by forge, by ethers and by slither
     Contracts,
-    /// The npm package: types, its unit tests, its public surface
+    /// The npm package: types, its unit tests, its public surface; the extension's unit tests
     Npm,
     /// The page in Chromium and in Firefox
     Browser,
@@ -212,6 +212,9 @@ impl Suite {
                     })
                 });
                 let mut counts = stage("test: npm", || in_folder("www/npm", &[]))?;
+                let extension = stage("test: extension", || in_folder("www/extension", &[]))?;
+                counts.passed += extension.passed;
+                counts.failed += extension.failed;
                 for checked in checked {
                     counts.add(checked);
                 }

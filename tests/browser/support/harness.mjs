@@ -169,16 +169,25 @@ function remove(path) {
   folders.delete(path);
 }
 
-/** A browser with this profile (default: a new one). It hides its addresses behind mDNS names if asked. */
+/**
+ * A browser with this profile (default: a new one). It hides its addresses behind mDNS names if asked. `ignore` are
+ * those of Playwright's own flags that it leaves out.
+ */
 export async function browser(
   profile = folder("profile"),
-  { hidesAddresses = false, flags = [], program = process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium" } = {},
+  {
+    hidesAddresses = false,
+    flags = [],
+    ignore = [],
+    program = process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium",
+  } = {},
 ) {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: program,
     headless: true,
     chromiumSandbox: false,
     args: [...FLAGS, ...(hidesAddresses ? [] : [SHOW_ADDRESSES]), ...flags],
+    ignoreDefaultArgs: ignore,
   });
   endings.push(() => context.close().catch(() => undefined));
   return { context, profile };

@@ -31,6 +31,7 @@ export type { FileEvents, FilePriority, PeerPaymentStats, PeerStats, TorrentEven
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";
+export type { EngineChoice } from "./way.js";
 export type { RedemptionCost } from "./worth.js";
 
 // ---- client
@@ -41,6 +42,7 @@ import type { PaymentLack } from "./lack.js";
 import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import { type FileSource, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
+import { type EngineChoice } from "./way.js";
 import { type Eip1193Provider, type WalletInfo } from "./wallet.js";
 import type { RedemptionCost } from "./worth.js";
 /**
@@ -91,6 +93,11 @@ export interface ClientOptions {
     serviceWorkerUrl?: string | URL;
     /** The service worker's scope. Default: its folder. */
     serviceWorkerScope?: string | URL;
+    /**
+     * Whose engine it uses. Default "auto": that of the Piecework extension where its user allowed it to this site, else
+     * one in the site's own pages. See {@link EngineChoice}.
+     */
+    engine?: EngineChoice;
     /** Carry channels over ports instead of transferring them. Default: `?bridge=1` in the page's URL. */
     bridge?: boolean;
 }
@@ -1125,6 +1132,18 @@ export type Paid = (hash: string, fee: bigint) => void;
 /** A request to a wallet; see {@link Wallet.request}. */
 export declare function requestOf<T>(provider: Eip1193Provider, method: string, params: unknown): Promise<T>;
 
+// ---- way
+import { type LinkEvents, type LinkOptions } from "./link.js";
+import { type Way } from "./provider.js";
+/**
+ * Which engine a client uses. "own": one in the pages of this site. "extension": that of the Piecework extension, which
+ * asks its user if this site is new to it; without the extension the client cannot be made. "auto": the extension's
+ * where its user allowed it to this site before, else an own one. A port: the one of a provider that the page has.
+ */
+export type EngineChoice = "auto" | "own" | "extension" | MessagePort;
+/** The way by this choice. Where it is not known at once, requests wait. */
+export declare function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEvents): Way;
+
 // ---- errors
 /** An error whose message is a full sentence and says what to do. */
 export declare class PieceworkError extends Error {
@@ -1269,7 +1288,7 @@ declare const Base: typeof HTMLElement;
  * The attributes stand in docs/page.md: the title (`src`, `magnet`, `torrent`), what a video takes (`poster`, `muted`,
  * `loop`, `autoplay`, `crossorigin`; `controls="none"` for a page with controls of its own), uploading (`consent`,
  * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`,
- * payments, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>` children are
+ * payments, `engine`, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>` children are
  * the video's, and so are the torrent's `.vtt` files that are named as the film is. A page that has a client of its own
  * sets the property `client` before the element is connected.
  *

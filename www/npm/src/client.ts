@@ -4,10 +4,10 @@ import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js"
 import { historyOf, type HistoryEntry, type Receipts } from "./history.js";
 import { defaultIceServers } from "./ice.js";
 import type { PaymentLack } from "./lack.js";
-import { Link } from "./link.js";
 import { filesOf, iceServersOf, trackersOf, webSeedsOf } from "./lists.js";
 import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
+import type { Way } from "./provider.js";
 import {
   fileEntries,
   filesIn,
@@ -20,6 +20,7 @@ import {
 } from "./source.js";
 import { Torrent, type Wishes } from "./torrent.js";
 import { bondFor, floorFine } from "./units.js";
+import { wayBy, type EngineChoice } from "./way.js";
 import { discover, type Eip1193Provider, type WalletInfo } from "./wallet.js";
 import type { RedemptionCost } from "./worth.js";
 
@@ -71,6 +72,11 @@ export interface ClientOptions {
   serviceWorkerUrl?: string | URL;
   /** The service worker's scope. Default: its folder. */
   serviceWorkerScope?: string | URL;
+  /**
+   * Whose engine it uses. Default "auto": that of the Piecework extension where its user allowed it to this site, else
+   * one in the site's own pages. See {@link EngineChoice}.
+   */
+  engine?: EngineChoice;
   /** Carry channels over ports instead of transferring them. Default: `?bridge=1` in the page's URL. */
   bridge?: boolean;
 }
@@ -210,7 +216,7 @@ const DEFAULT_UPLOAD = 2_500_000;
  * them from a click.
  */
 export class Client extends Emitter<ClientEvents> {
-  readonly #link: Link;
+  readonly #link: Way;
   readonly #payments: Payments | null;
   /** By info hash: how many adds of each were not given back. */
   readonly #torrents = new Map<string, { torrent: Torrent; wishes: Wishes; uses: number }>();
@@ -227,7 +233,7 @@ export class Client extends Emitter<ClientEvents> {
   constructor(options: ClientOptions = {}) {
     super();
     const lacking = missing();
-    if (lacking.length > 0) throw new PieceworkUnsupportedError(lacking);
+    if (lacking.length > 0 && !(options.engine instanceof MessagePort)) throw new PieceworkUnsupportedError(lacking);
     renamed(options);
     this.#trackers = trackersOf(options.trackers);
     const iceServers = iceServersOf(options.iceServers) ?? defaultIceServers();
@@ -242,7 +248,8 @@ export class Client extends Emitter<ClientEvents> {
         })
       : null;
     const page = (url: string | URL) => new URL(url, document.baseURI);
-    this.#link = new Link(
+    this.#link = wayBy(
+      options.engine ?? "auto",
       {
         config: {
           trackers: [...this.#trackers],

@@ -47,4 +47,5 @@ export type {
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";
+export type { EngineChoice } from "./way.js";
 export type { RedemptionCost } from "./worth.js";

@@ -17,6 +17,7 @@ import {
   type ToWorker,
   type Unlike,
 } from "./protocol.js";
+import type { Asked, Progress } from "./provider.js";
 import type { Range } from "./range.js";
 import { aliveName, keepGeneration, lastGeneration, named, storeIn, storeOf, type Store } from "./stores.js";
 import { scriptUrl } from "./trusted.js";
@@ -65,15 +66,18 @@ export interface LinkEvents {
   failed(error: PieceworkError): void;
 }
 
+/** A client that answers the service worker for its titles. */
+interface Reader {
+  uses(hash: string): boolean;
+  read(message: { t: "stream"; [field: string]: unknown }, port: MessagePort): void;
+}
+
 interface Pending {
   message: { t: string; id: number };
   resolve(value: unknown): void;
   reject(error: Error): void;
   progress?: Progress | undefined;
 }
-
-/** Hears how far a request is. */
-export type Progress = (done: number, total: number) => void;
 
 /**
  * The way to the engine of the page's store, which is the origin's only one unless its pages pay by several vaults: in
@@ -129,15 +133,14 @@ export class Link {
     this.#options = options;
     this.#events = events;
     this.#shared = options.shared;
-    this.#serviceWorkerReady = this.#register();
+    this.#serviceWorkerReady = Link.register(options.serviceWorker, options.serviceWorkerScope);
     this.#serviceWorkerReady
       .then(({ scope }) => (this.#scope = scope))
       .catch((error) => {
         if (!this.#stop.signal.aborted) this.#events.warning(`Films cannot be streamed. ${text(error)}`);
       });
     Link.#all.add(this);
-    navigator.serviceWorker?.addEventListener("message", Link.#fromServiceWorker);
-    navigator.serviceWorker?.startMessages();
+    Link.#listen();
     this.#prepare();
     addEventListener("pagehide", this.#leave);
     addEventListener("pageshow", this.#back);
@@ -237,11 +240,7 @@ export class Link {
    * Asks the engine; survives a change of engines. Of a `seed` `progress` hears how far it is, and `signal` takes it
    * back.
    */
-  request<T>(
-    t: string,
-    fields: object = {},
-    { progress, signal }: { progress?: Progress | undefined; signal?: AbortSignal | null | undefined } = {},
-  ): Promise<T> {
+  request<T>(t: string, fields: object = {}, { progress, signal }: Asked = {}): Promise<T> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#stop.signal.aborted) return Promise.reject(new PieceworkError("this client was destroyed"));
     if (this.#failure) return Promise.reject(this.#failure);
@@ -360,13 +359,7 @@ export class Link {
   /** Resolves when the service worker controls this page, with its scope and the store whose engine answers here. */
   async streaming(): Promise<{ scope: string; store: Store }> {
     const registration = await this.#serviceWorkerReady;
-    if (!navigator.serviceWorker.controller) {
-      // On a first visit, or after a hard reload, the browser does not let it control this page by itself.
-      await new Promise<void>((resolve) => {
-        navigator.serviceWorker.addEventListener("controllerchange", () => resolve(), { once: true });
-        toServiceWorker(registration, { version: VERSION, piecework: "claim" });
-      });
-    }
+    await Link.controlled(registration);
     this.#scope = registration.scope;
     return { scope: registration.scope, store: this.#seat?.store ?? null };
   }
@@ -380,7 +373,7 @@ export class Link {
     removeEventListener("pagehide", this.#leave);
     removeEventListener("pageshow", this.#back);
     Link.#all.delete(this);
-    if (Link.#all.size === 0) navigator.serviceWorker?.removeEventListener("message", Link.#fromServiceWorker);
+    Link.#unlisten();
     this.#stand();
     this.#endWorker();
     this.#dropSpare();
@@ -696,8 +689,8 @@ export class Link {
 
   // ------------------------------------------------------------------------------ service worker
 
-  async #register(): Promise<ServiceWorkerRegistration> {
-    const { serviceWorker, serviceWorkerScope } = this.#options;
+  /** The service worker, of this version. */
+  static async register(serviceWorker: URL, serviceWorkerScope: URL | null): Promise<ServiceWorkerRegistration> {
     if (!navigator.serviceWorker)
       throw new PieceworkError(
         `This window has no service workers: leave private browsing, or allow site data for this page. ${MEANWHILE}`,
@@ -737,12 +730,50 @@ export class Link {
     throw new PieceworkError(UNLIKE);
   }
 
+  /** Resolves when it controls this page. */
+  static async controlled(registration: ServiceWorkerRegistration): Promise<void> {
+    if (navigator.serviceWorker.controller) return;
+    // On a first visit, or after a hard reload, the browser does not let it control this page by itself.
+    await new Promise<void>((resolve) => {
+      navigator.serviceWorker.addEventListener("controllerchange", () => resolve(), { once: true });
+      toServiceWorker(registration, { version: VERSION, piecework: "claim" });
+    });
+  }
+
+  static #listen(): void {
+    navigator.serviceWorker?.addEventListener("message", Link.#fromServiceWorker);
+    navigator.serviceWorker?.startMessages();
+  }
+
+  static #unlisten(): void {
+    if (Link.#all.size === 0 && Link.#others.size === 0)
+      navigator.serviceWorker?.removeEventListener("message", Link.#fromServiceWorker);
+  }
+
+  /** Clients of this page whose engine is not the site's. */
+  static readonly #others = new Set<Reader>();
+
+  static addReader(reader: Reader): void {
+    Link.#others.add(reader);
+    Link.#listen();
+  }
+
+  static removeReader(reader: Reader): void {
+    Link.#others.delete(reader);
+    Link.#unlisten();
+  }
+
   static readonly #fromServiceWorker = (event: MessageEvent<FromServiceWorker>): void => {
     const { data } = event;
     const port = event.ports[0];
     if (!port || typeof data !== "object" || data === null || !("piecework" in data)) return;
     // A port has one taker, also where a page has loaded this module twice.
     event.stopImmediatePropagation();
+    if (data.piecework === "read" && data.version === VERSION) {
+      const { piecework: _, version: __, store: ___, ...wanted } = data;
+      const reader = [...Link.#others].find((one) => one.uses(data.hash));
+      if (reader) return void reader.read({ ...wanted, t: "stream" }, port);
+    }
     const links = [...Link.#all];
     // Clients of several stores in one page each have an engine.
     const store = data.piecework === "connect" ? storeIn(data.alive) : data.store;

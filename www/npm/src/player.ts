@@ -94,7 +94,7 @@ const DEFAULT_UPLOAD = 2_500_000;
  * The attributes stand in docs/page.md: the title (`src`, `magnet`, `torrent`), what a video takes (`poster`, `muted`,
  * `loop`, `autoplay`, `crossorigin`; `controls="none"` for a page with controls of its own), uploading (`consent`,
  * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`,
- * payments, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>` children are
+ * payments, `engine`, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>` children are
  * the video's, and so are the torrent's `.vtt` files that are named as the film is. A page that has a client of its own
  * sets the property `client` before the element is connected.
  *
@@ -639,11 +639,13 @@ export class PieceworkPlayer extends Base {
             },
           }
         : null);
+    const engine = text("engine");
     return {
       trackers: this.#list("trackers"),
       workerUrl: text("worker-url"),
       wasmUrl: text("wasm-url"),
       ...(this.hasAttribute("service-worker-url") ? { serviceWorkerUrl: text("service-worker-url") } : {}),
+      ...(engine === "own" || engine === "extension" ? { engine } : {}),
       ...(this.hasAttribute("ice-servers") ? { iceServers: parseIceServers(text("ice-servers")) } : {}),
       // Nothing goes up before the visitor agreed to it.
       uploadLimit: this.#agreed && this.#upload.checked ? this.#uploadCap() : 0,

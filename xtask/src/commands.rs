@@ -33,6 +33,7 @@ const FORMS: &[(&str, Form)] = &[
     ("fuzz", Form::Short(&["--quick"])),
     ("mutants", Form::Help),
     ("wasm", Form::Elsewhere),
+    ("npm", Form::Elsewhere),
     ("trace", Form::Help),
     ("setup", Form::Short(&[])),
     ("screenshots", Form::Short(&["--quick"])),

@@ -18,10 +18,13 @@ mod extension;
 mod failure;
 mod firefox;
 mod fuzz;
+mod heard;
 mod interop;
 mod libtorrent;
 mod mutants;
 mod node;
+mod notices;
+mod npm;
 mod paths;
 mod pip;
 mod rules;
@@ -66,6 +69,7 @@ enum Commands {
     Fuzz(fuzz::Fuzz),
     Mutants(mutants::Mutants),
     Wasm(wasm::Wasm),
+    Npm(npm::Npm),
     Trace(trace::Trace),
     Setup(setup::Setup),
     Screenshots(screenshots::Screenshots),
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
         Commands::Fuzz(command) => command.run(),
         Commands::Mutants(command) => command.run(),
         Commands::Wasm(command) => command.run(),
+        Commands::Npm(command) => command.run(),
         Commands::Trace(_) => trace::Trace::run(),
         Commands::Setup(_) => setup::Setup::run(),
         Commands::Screenshots(command) => command.run(),

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, fmt::Display, io::Write, time::Instant};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, heard};
 
 thread_local! {
     static LABEL: RefCell<String> = const { RefCell::new(String::new()) };
@@ -24,11 +24,12 @@ pub fn stage<T>(name: &str, work: impl FnOnce() -> Result<T, Failure>) -> Result
 /// Prints a line, after the label of this thread's work; a closed stdout is no reason to stop.
 pub fn say(line: impl Display) {
     let label = label();
+    let line = line.to_string();
+    heard::hear(&label, &line);
     let mut out = std::io::stdout().lock();
     let _ = match label.as_str() {
         "" => writeln!(out, "{line}"),
         label => line
-            .to_string()
             .trim_start_matches('\n')
             .lines()
             .try_for_each(|line| writeln!(out, "[{label}] {line}")),

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every suite, each counted, none skipped.
 //!
 //! A suite whose folder is missing, that does not start, or whose count cannot be read has failed. One suite's failure
-//! stops no other; a suite whose build failed is not started and counts as one failure. The last line is
-//! `N passed, N failed`.
+//! stops no other; a suite whose build failed is not started and counts as one failure. What failed is told again at the
+//! end, and the last line is `N passed, N failed`.
 
 use std::{
     env, fs,
@@ -20,7 +20,7 @@ use crate::{
     chromium, commands,
     demo::{self, Demo, Prepared, Videos},
     failure::Failure,
-    firefox, interop, node, paths,
+    firefox, heard, interop, node, npm, paths,
     setup::{self, Setup},
     shell, slither,
     stage::{labelled, say, stage},
@@ -32,6 +32,9 @@ const RUST_TESTS_AT_ONCE: &str = "4";
 
 /// The Node package with the tests behind NATs.
 const NAT_FOLDER: &str = "tests/nat";
+
+/// The Node package that installs the tarball, and opens what bundlers make of it.
+const PACKED_FOLDER: &str = "tests/packed";
 
 /// Demos that are played through at once: a viewer watches in real time, and waits for most of it.
 const DEMOS_AT_ONCE: usize = 2;
@@ -52,6 +55,8 @@ enum Suite {
     Npm,
     /// The page in Chromium and in Firefox
     Browser,
+    /// The package's tarball, installed with each bundler and opened in browsers
+    Packed,
     /// Peers behind NATs, with STUN and TURN, in network namespaces
     Nat,
     /// Our peers and server among WebTorrent, libtorrent and bittorrent-tracker
@@ -62,12 +67,13 @@ enum Suite {
     Commands,
 }
 
-const ALL: [Suite; 9] = [
+const ALL: [Suite; 10] = [
     Suite::Check,
     Suite::Rust,
     Suite::Contracts,
     Suite::Npm,
     Suite::Browser,
+    Suite::Packed,
     Suite::Nat,
     Suite::Interop,
     Suite::Demo,
@@ -116,6 +122,13 @@ impl Test {
             });
         }
         suites.for_each(run);
+        let failed = heard::take();
+        if !failed.is_empty() {
+            say("\nwhat failed, once more:");
+        }
+        for line in failed {
+            say(format_args!("  {line}"));
+        }
         say("");
         for (suite, counts, seconds) in rows {
             say(format_args!(
@@ -164,6 +177,7 @@ impl Suite {
             Self::Contracts => "contracts",
             Self::Npm => "npm",
             Self::Browser => "browser",
+            Self::Packed => "packed",
             Self::Nat => "nat",
             Self::Interop => "interop",
             Self::Demo => "demo",
@@ -212,6 +226,13 @@ impl Suite {
                 stage("test: browser", || {
                     in_folder("tests/browser", &surroundings)
                 })
+            }
+            Self::Packed => {
+                in_node()?;
+                let mut surroundings = browser_surroundings()?;
+                npm::pack()?;
+                surroundings.push(("PIECEWORK_TARGET", paths::target()));
+                stage("test: packed", || in_folder(PACKED_FOLDER, &surroundings))
             }
             Self::Nat => {
                 in_node()?;

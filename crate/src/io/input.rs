@@ -180,6 +180,13 @@ pub enum Command {
         /// The priority of these files from now on.
         priority: Priority,
     },
+    /// Close the connection with a peer, which may come again.
+    ClosePeer {
+        /// The torrent; an unknown one is ignored.
+        info_hash: InfoHash,
+        /// One of its peers; another one is ignored.
+        connection: ConnectionId,
+    },
     /// Replace the limits.
     SetLimits(Limits),
     /// Begin to read bytes of a file in order.
@@ -194,8 +201,8 @@ pub enum Command {
         offset: u64,
         /// Bytes wanted in all.
         length: u64,
-        /// It is a player's, which reads ahead by itself: [`Command::Play`] holds it. Another read fetches all that it
-        /// asks for.
+        /// It is a player's, which reads ahead by itself, and goes on by another read: [`Command::Play`] holds it.
+        /// Another read fetches nothing beyond its end, and where nothing else is fetched only a part of that ahead.
         plays: bool,
     },
     /// A player shows a file from this place on, and its reads fetch no more ahead than it needs.

@@ -1,8 +1,8 @@
 //! Readers of a torrent's files: what each may be given next, and which pieces they make urgent.
 //!
-//! A reader gets verified bytes in order, one chunk for each pull. Reading ahead follows the place where
-//! the last reader of a file was, also between two `Range` requests of a player. A player's reads are held to the place
-//! that it shows ([`Players`]).
+//! A reader gets verified bytes in order, one chunk for each pull, and reading ahead ends where its range ends. A
+//! player reads a file by many reads: reading ahead follows the place where the last of them was, also between two of
+//! them. A player's reads are held to the place that it shows ([`Players`]).
 
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ pub const MAX_CHUNK: u64 = 256 * 1024;
 const FORGOTTEN: Duration = Duration::from_secs(10);
 /// Bytes ahead of a reader that are fetched before all else.
 const READ_AHEAD: u64 = 8 * 1024 * 1024;
-/// On demand, where nothing else is fetched, a player's read gets at most this share of the file, ...
+/// On demand, where nothing else is fetched, a read gets at most this share of the file, ...
 const READ_AHEAD_SHARE: u64 = 16;
 /// ... but at least so many bytes.
 const LEAST_READ_AHEAD: u64 = 1024 * 1024;
@@ -80,7 +80,7 @@ pub struct Urgent {
 #[derive(Debug, Default)]
 pub struct Streams {
     open: Map<StreamId, Stream>,
-    /// Per file.
+    /// Where a player's read of a file was last.
     playheads: Map<u32, Reading>,
     /// When each file was read last.
     read: Map<u32, Timestamp>,
@@ -121,7 +121,8 @@ impl Streams {
             reading: 0,
             granted,
         };
-        self.playheads.insert(file, stream.reading_at(now));
+        note(&mut self.playheads, &stream, now);
+        self.read.insert(file, now);
         self.open.insert(id, stream);
     }
 
@@ -173,7 +174,7 @@ impl Streams {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.pulls = (stream.pulls + 1).min(MAX_PULLS);
             stream.pulled_at = now;
-            self.playheads.insert(stream.file, stream.reading_at(now));
+            note(&mut self.playheads, stream, now);
         }
     }
 
@@ -244,7 +245,7 @@ impl Streams {
         let stream = self.open.get_mut(&id)?;
         stream.position += length;
         stream.reading = 0;
-        self.playheads.insert(stream.file, stream.reading_at(now));
+        note(&mut self.playheads, stream, now);
         let last = stream.position >= stream.end;
         if last {
             let (file, position) = (stream.file, stream.position);
@@ -299,7 +300,7 @@ impl Streams {
         let rate = |file| self.players.rate(file).unwrap_or(PLAY_RATE).max(1);
         let spacing = |file| Duration::from_micros(piece_length * 1_000_000 / rate(file));
         let to = |reading: Reading, file: u32, length: u64| {
-            let (ahead, limit) = match on_demand && reading.granted.is_some() {
+            let (ahead, limit) = match on_demand {
                 true => (
                     (length / READ_AHEAD_SHARE).clamp(LEAST_READ_AHEAD, READ_AHEAD),
                     self.limit(reading, file, length),
@@ -369,6 +370,13 @@ impl Stream {
 
     fn as_reading(&self) -> Reading {
         self.reading_at(self.pulled_at)
+    }
+}
+
+/// Notes where a player's read is. Who reads a part of a file for itself asks for nothing beside it.
+fn note(playheads: &mut Map<u32, Reading>, stream: &Stream, now: Timestamp) {
+    if stream.granted.is_some() {
+        playheads.insert(stream.file, stream.reading_at(now));
     }
 }
 
@@ -451,6 +459,43 @@ mod tests {
                 assert_eq!((limit(&streams, slow), limit(&streams, full)), before);
             }
         }
+    }
+
+    /// The pieces that are urgent, on demand or not.
+    fn urgent(streams: &mut Streams, on_demand: bool) -> Set<u32> {
+        let urgent = streams.urgent(&film(), NOW, on_demand);
+        (urgent.iter())
+            .flat_map(|urgent| urgent.first.0..urgent.end.0)
+            .collect()
+    }
+
+    #[test]
+    fn a_read_of_a_part_fetches_that_part_alone_and_nothing_once_it_is_over() {
+        for on_demand in [true, false] {
+            let mut streams = Streams::default();
+            streams.open(StreamId(1), 0, 10 * PIECE, PIECE, false, NOW);
+            streams.pull(StreamId(1), NOW);
+            assert_eq!(
+                urgent(&mut streams, on_demand)
+                    .into_iter()
+                    .collect::<Vec<_>>(),
+                [10]
+            );
+            streams.read_done(StreamId(1), PIECE, NOW);
+            assert!(urgent(&mut streams, on_demand).is_empty());
+            // Who has the file stays of interest: the next part may be read soon.
+            assert!(streams.files(NOW).contains(&0));
+        }
+    }
+
+    #[test]
+    fn a_read_of_a_whole_file_on_demand_fetches_little_ahead() {
+        let ahead = (FILM / READ_AHEAD_SHARE).clamp(LEAST_READ_AHEAD, READ_AHEAD);
+        let mut streams = Streams::default();
+        streams.open(StreamId(1), 0, 0, FILM, false, NOW);
+        streams.pull(StreamId(1), NOW);
+        let most = urgent(&mut streams, true).into_iter().max();
+        assert_eq!(most, Some(ahead.div_ceil(PIECE) as u32 - 1));
     }
 
     #[test]

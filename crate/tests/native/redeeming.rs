@@ -142,8 +142,8 @@ fn earnings_wait_until_their_gas_is_worth_it_and_that_is_said_once() {
         assert_eq!(said["event"], "stats", "{said}");
     }
     assert!(node.sent().is_empty());
-    // Their sum is 51,200 units, which are 0.000017 coins.
-    node.set_base_fee(1_000_000);
+    // Their sum is 51,200 units, which are 0.000017 coins. Gas takes more than a tenth of it now, and less than all.
+    node.set_base_fee(7_000_000);
     let second = seller.until(|line| line["event"] == "redeemed");
     assert_eq!(second["ok"], true, "{second}");
     assert_eq!(

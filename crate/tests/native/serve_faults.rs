@@ -4,6 +4,7 @@
 #![cfg(unix)]
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::common::daemon::{Daemon, config, torrent_of, with_tracker};
@@ -25,6 +26,13 @@ fn is_quiet(daemon: &mut Daemon) {
         });
         assert_eq!(said["event"], "stats", "{said}");
     }
+}
+
+/// Makes the watch folder another folder in one step, as a mount does: the daemon never looks in between.
+fn shows(home: &Path, folder: &str) {
+    let new = home.join("watch.new");
+    symlink(folder, &new).unwrap();
+    fs::rename(&new, home.join("watch")).unwrap();
 }
 
 fn warning_of<'a>(text: &'a str) -> impl Fn(&Value) -> bool + 'a {
@@ -67,9 +75,11 @@ async fn a_removed_torrent_stays_away_while_the_disk_of_the_watch_folder_is_off_
     with_tracker(|tracker| {
         let film = Film::named("a.mp4", content(300_000), &tracker);
         let home = tempfile::tempdir().unwrap();
-        let (watched, off) = (home.path().join("watch"), home.path().join("off"));
-        fs::create_dir(&watched).unwrap();
-        let file = watched.join("a.torrent");
+        let (disk, mount) = (home.path().join("disk"), home.path().join("mount"));
+        fs::create_dir(&disk).unwrap();
+        fs::create_dir(&mount).unwrap();
+        shows(home.path(), "disk");
+        let file = disk.join("a.torrent");
         fs::write(&file, torrent_of(&film)).unwrap();
         let rest = "[watch]\nfolder = \"watch\"\nevery = 1\nfetch = false\n";
         let mut daemon = Daemon::start(home.path(), &config(&tracker, rest));
@@ -77,14 +87,12 @@ async fn a_removed_torrent_stays_away_while_the_disk_of_the_watch_folder_is_off_
         let path = format!("/torrents/{}", film.info_hash);
         assert_eq!(daemon.request("DELETE", &path, None).status, 200);
         // Where it was mounted is an empty folder then. Also a daemon that starts sees nothing but that.
-        fs::rename(&watched, &off).unwrap();
-        fs::create_dir(&watched).unwrap();
+        shows(home.path(), "mount");
         is_quiet(&mut daemon);
         assert!(record(home.path()).contains(&film.info_hash));
         let mut daemon = daemon.restart();
         is_quiet(&mut daemon);
-        fs::remove_dir(&watched).unwrap();
-        fs::rename(&off, &watched).unwrap();
+        shows(home.path(), "disk");
         is_quiet(&mut daemon);
         assert!(daemon.torrents().is_empty());
         // Taken out of the same folder and put there again it is new.

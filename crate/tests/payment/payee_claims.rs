@@ -199,6 +199,22 @@ fn a_withdrawal_loses_what_was_paid_and_who_deposits_anew_buys_again() {
 }
 
 #[test]
+fn only_the_claims_of_a_buyer_that_withdraws_are_a_last_chance() {
+    let (mut s, stays) = customer();
+    let leaves = Buyer::new(2);
+    s.chain.insert(leaves.account, deposit(2_000_000, Q.0));
+    s.buys(&stays, 1..=1, 100);
+    s.buys(&leaves, 1..=2, 200);
+    s.chain.get_mut(&leaves.account).unwrap().exit_at = 40_000;
+    s.later(hours(2));
+    let mut last: Vec<_> = (s.take(RedeemScope::All).iter())
+        .map(|claim| (claim.id.account == leaves.account, claim.is_last_chance))
+        .collect();
+    last.sort_unstable();
+    assert_eq!(last, [(false, false), (true, true), (true, true)]);
+}
+
+#[test]
 fn a_range_left_alone_is_due_though_others_were_served_at_that_very_time() {
     let mut s = Shop::with(&Default::default(), |config| {
         *config = config.with_dust(TokenUnits(1_000));

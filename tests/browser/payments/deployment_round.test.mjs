@@ -6,7 +6,8 @@ import { readFileSync } from "node:fs";
 import { browserPath, launch } from "../support/browsers/chromium.mjs";
 import { ending } from "../support/harness.mjs";
 import { make } from "../support/paid/element.mjs";
-import { Scene } from "../support/paid/scene.mjs";
+import { Scene, UNIT_FINE } from "../support/paid/scene.mjs";
+import { BLOCK } from "../support/paid/terms.mjs";
 import { RemoteWallet } from "../support/paid/wallet.mjs";
 import { EMBED, serve } from "../support/player_site.mjs";
 import { test } from "../support/tests.mjs";
@@ -41,19 +42,29 @@ async function round(path = "") {
 }
 
 /**
- * The seller redeems all of it, and the chain shows that it came from the buyer's deposit. `bought` runs in the page:
- * it waits until so much is spent, and gives what is.
+ * The seller redeems all of it, and the chain shows that it came from the buyer's deposit. `spent` gives the buyer's fine
+ * units. The buyer's ledger follows the payments within half a second, and the seller holds the last of them soon.
  */
-async function redeemed({ scene, title, seeder, page }, bought) {
-  // 10 tokens per 10^9 bytes are a unit per 100 bytes. The statistics follow the payments within half a second.
-  const least = Math.floor(title.bytes / 100);
-  const spent = await page.evaluate(bought, least);
+async function redeemed({ scene, title, seeder }, spent) {
+  const whole = UNIT_FINE * BigInt(Math.ceil(title.bytes / BLOCK));
+  let [bought, earned] = [0n, 0n];
+  for (const until = Date.now() + 30_000; (bought < whole || earned !== bought) && Date.now() < until; ) {
+    bought = BigInt(await spent());
+    earned = BigInt((await seeder.ask("stats")).money.redeemable_fine);
+  }
+  assert.equal(earned, bought);
+  assert.ok(bought >= whole, `${bought} of ${whole}`);
   assert.equal(await scene.chain.balanceOf(scene.payee), 0n);
   const answer = await seeder.ask("redeem");
   assert.equal(answer.ok, true, JSON.stringify(answer));
   const paid = await scene.chain.balanceOf(scene.payee);
-  assert.ok(paid >= least && paid <= spent, `${least} <= ${paid} <= ${spent}`);
   const redemptions = await scene.chain.redemptions();
+  // The vault rounds each claim down to a unit.
+  const worth = earned >> 24n;
+  assert.ok(
+    paid <= worth && paid > worth - BigInt(redemptions.length),
+    `${paid} of ${worth}, ${redemptions.length} times`,
+  );
   const sum = redemptions.reduce((sum, { net }) => sum + net, 0n);
   assert.equal(sum, paid);
   assert.deepEqual(new Set(redemptions.map(({ owner }) => owner)), new Set([scene.payer]));
@@ -83,11 +94,8 @@ test("the page deposits, watches and pays, and its seller redeems, by the file o
     const { look } = globalThis.pieceworkPlayer.app.title;
     return look && look.length > 0 && look.verified === look.length;
   });
-  await redeemed(all, async (least) => {
-    const spent = async () => Number((await globalThis.pieceworkPlayer.client.stats()).money.spent);
-    while ((await spent()) < least) await new Promise((resolve) => setTimeout(resolve, 50));
-    return spent();
-  });
+  const spent = async () => String((await globalThis.pieceworkPlayer.client.stats()).money.spentFine);
+  await redeemed(all, () => page.evaluate(spent));
   assert.deepEqual(page.problems, []);
 });
 
@@ -110,10 +118,7 @@ test("the element deposits, watches and pays by the same file, and its seller re
     const { torrent } = document.querySelector("#player");
     if ((await torrent.stats()).state !== "seeding") await new Promise((resolve) => torrent.on("done", resolve));
   });
-  await redeemed(all, async (least) => {
-    const spent = async () => Number((await document.querySelector("#player").client.stats()).money.spent);
-    while ((await spent()) < least) await new Promise((resolve) => setTimeout(resolve, 50));
-    return spent();
-  });
+  const spent = async () => String((await document.querySelector("#player").client.stats()).money.spentFine);
+  await redeemed(all, () => page.evaluate(spent));
   assert.deepEqual(page.problems, []);
 });

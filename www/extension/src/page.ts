@@ -16,7 +16,7 @@ export class Page {
       if (data.t === "event") event(data);
       else if (data.t === "ethCall")
         port.postMessage({ t: "ethCallAnswer", id: data.id, message: "no wallet is connected" });
-      else {
+      else if (data.t !== "progress") {
         const pending = this.#pending.get(data.id);
         this.#pending.delete(data.id);
         if (data.t === "ok") pending?.resolve(data.v as never);

@@ -11,6 +11,8 @@ const PUBLIC = [
   "client",
   "source",
   "torrent",
+  "fetching",
+  "reading",
   "payments",
   "deployment",
   "history",

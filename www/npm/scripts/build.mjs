@@ -18,14 +18,19 @@ mkdirSync("dist");
 const wasm = readFileSync("wasm/piecework_bg.wasm");
 const mark = createHash("sha256").update(wasm).update(readFileSync("wasm/piecework.js")).digest("hex").slice(0, 16);
 const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", logLevel: "warning" };
-// The way to the extension's engine is a file of its own: few visitors have the extension.
-const rare = {
-  name: "rare",
-  setup: ({ onResolve }) => onResolve({ filter: /^\.\/remote\.js$/ }, ({ path }) => ({ path, external: true })),
+// What few pages use is a module of its own, loaded when it is first called for.
+const ON_DEMAND = ["fetching", "parsed", "spooling", "remote"];
+const onDemand = {
+  name: "on-demand",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: new RegExp(`^\\./(${ON_DEMAND.join("|")})\\.js$`) }, ({ path, kind }) =>
+      kind === "dynamic-import" ? { path, external: true } : undefined,
+    ),
 };
-const main = { piecework: "src/index.ts" };
-await build({ ...common, entryPoints: main, format: "esm", outdir: "dist", plugins: [rare] });
-await build({ ...common, entryPoints: ["src/remote.ts"], format: "esm", outdir: "dist" });
+const main = { ...common, entryPoints: { piecework: "src/index.ts" }, format: "esm", outdir: "dist" };
+await build({ ...main, plugins: [onDemand] });
+for (const name of ON_DEMAND)
+  await build({ ...common, entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist" });
 // The player stands beside the module it plays with: two copies would be two engines.
 const beside = {
   name: "beside",

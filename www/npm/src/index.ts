@@ -25,14 +25,17 @@ export type { DepositWish, ProposedDeposit, TitleToPay } from "./deposit.js";
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
+export type { FetchOptions } from "./fetching.js";
 export { historyCSV } from "./history.js";
 export type { HistoryEntry } from "./history.js";
 export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
-export type { FileSource, TorrentSource } from "./source.js";
+export type { ReadOptions } from "./reading.js";
+export type { FileSource, ParsedTorrent, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type {
+  FileEvents,
   FilePriority,
   PeerPaymentStats,
   PeerStats,

@@ -52,11 +52,21 @@ export type FromProvider =
   | { t: "gone"; message: string }
   | FromEngine;
 
+/** Hears how far a request is. */
+export type Progress = (done: number, total: number) => void;
+
+/** Of a request that takes long. */
+export interface Asked {
+  progress?: Progress | undefined;
+  signal?: AbortSignal | null | undefined;
+}
+
 /** The way to an engine, whoever runs it. */
 export interface Way {
   /** This page runs the engine. */
   readonly isHost: boolean;
-  request<T>(t: string, fields?: object): Promise<T>;
+  /** Of a `seed` `progress` hears how far it is, and `signal` takes it back. */
+  request<T>(t: string, fields?: object, more?: Asked): Promise<T>;
   tell(message: { t: string; [field: string]: unknown }): void;
   read(message: { t: "stream"; [field: string]: unknown }, port: MessagePort): void;
   setLimits(limits: EngineLimits): Promise<void>;
@@ -64,5 +74,7 @@ export interface Way {
   setTitleLimit(hash: string, maxPricePerBlock: bigint | null): void;
   titleLimit(hash: string): bigint | undefined;
   streaming(): Promise<{ scope: string; store: Store }>;
+  /** What {@link streaming} gives; null: the service worker does not control this page yet. */
+  readonly scope: { scope: string; store: Store } | null;
   destroy(): Promise<void>;
 }

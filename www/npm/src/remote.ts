@@ -1,7 +1,7 @@
 import type { PieceworkError } from "./errors.js";
 import type { Link, LinkEvents, LinkOptions } from "./link.js";
 import type { EngineLimits, Hello } from "./protocol.js";
-import { PROVIDER_VERSION, type FromProvider, type Open, type WalletAnswer, type Way } from "./provider.js";
+import { PROVIDER_VERSION, type Asked, type FromProvider, type Open, type WalletAnswer, type Way } from "./provider.js";
 import type { Store } from "./stores.js";
 
 /** What the client gives this file, which loads alone: it must not bring a second copy of them. */
@@ -30,6 +30,7 @@ export class Remote implements Way {
   readonly #pending = new Map<number, Pending>();
   readonly #limits = new Map<string, bigint>();
   #registration: Promise<ServiceWorkerRegistration> | null = null;
+  #scope: string | null = null;
   #nextId = 1;
   #greeted = false;
   #wasGreeted = false;
@@ -137,7 +138,9 @@ export class Remote implements Way {
     }
   }
 
-  request<T>(t: string, fields: object = {}): Promise<T> {
+  /** No site seeds by the extension, so there is no progress to hear. */
+  request<T>(t: string, fields: object = {}, { signal }: Asked = {}): Promise<T> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#ended) return Promise.reject(this.#ended);
     return new Promise<T>((resolve, reject) => {
       const message = { ...fields, t, id: this.#nextId++ };
@@ -183,7 +186,12 @@ export class Remote implements Way {
     this.#pages.addReader(this);
     const registration = await this.#registration;
     await this.#pages.controlled(registration);
+    this.#scope = registration.scope;
     return { scope: registration.scope, store: null };
+  }
+
+  get scope(): { scope: string; store: Store } | null {
+    return this.#scope !== null && navigator.serviceWorker.controller ? { scope: this.#scope, store: null } : null;
   }
 
   async destroy(): Promise<void> {

@@ -7,7 +7,8 @@
 // `self.piecework.handleFetch(event)` (true: it has answered) and `self.piecework.handleMessage(event)` in its own
 // listeners.
 
-import { parseRange } from "./range.js";
+import { asked, bare, headersOf, outside, plain, tagOf } from "./answering.js";
+import { typeOf } from "./mime.js";
 
 interface PieceworkServiceWorker {
   handleFetch(event: FetchEvent): boolean;
@@ -23,27 +24,6 @@ type FromEngine = Head | ArrayBuffer | "end";
   /** One response covers at most this much of a range, however much was asked: players ask again. */
   const LONGEST = 1 << 20;
   const PATH = /\/__piecework\/([0-9a-f]{40})\/(\d{1,7})(?:\/([^/]*))?$/;
-  const TYPES: Record<string, string> = {
-    mp4: "video/mp4",
-    m4v: "video/mp4",
-    mov: "video/quicktime",
-    webm: "video/webm",
-    mkv: "video/x-matroska",
-    ogv: "video/ogg",
-    mp3: "audio/mpeg",
-    m4a: "audio/mp4",
-    ogg: "audio/ogg",
-    opus: "audio/ogg",
-    flac: "audio/flac",
-    wav: "audio/wav",
-    jpg: "image/jpeg",
-    jpeg: "image/jpeg",
-    png: "image/png",
-    gif: "image/gif",
-    webp: "image/webp",
-    avif: "image/avif",
-    vtt: "text/vtt",
-  };
   /**
    * The buffer of one chunk that carries the next one too. Browsers free such buffers late, and would hold a hundred
    * megabytes of a film.
@@ -67,12 +47,10 @@ type FromEngine = Head | ArrayBuffer | "end";
     name: string,
   ): Promise<Response> {
     const { method, headers } = event.request;
-    if (method !== "GET" && method !== "HEAD") return plain(405, "only GET and HEAD");
-    // The bytes behind an info hash never change.
-    const tag = `"${what.hash}-${what.file}"`;
-    // Another tag or a date belongs to another file, so the whole of this one is sent (RFC 9110, section 13.1.5).
-    const same = (headers.get("if-range") ?? tag) === tag;
-    const range = method === "GET" && same ? parseRange(headers.get("range")) : null;
+    const tag = tagOf(what.hash, what.file);
+    const wanted = asked(method, headers, tag);
+    if (wanted.status !== 200) return bare(wanted.status, tag);
+    const { range, isHead } = wanted;
     const client = await scope.clients.get(event.clientId || event.resultingClientId);
     if (!client) return plain(503, "the page that plays this is gone");
     const { port1, port2 } = new MessageChannel();
@@ -90,19 +68,9 @@ type FromEngine = Head | ArrayBuffer | "end";
       port1.close();
       return outside(head.length);
     }
-    const answer = new Headers({
-      "Accept-Ranges": "bytes",
-      "Cache-Control": "no-store",
-      ETag: tag,
-      "Content-Length": String(head.end - head.start),
-      "Content-Type": TYPES[name.slice(name.lastIndexOf(".") + 1).toLowerCase()] ?? "application/octet-stream",
-      // The bytes are a stranger's: never a document of this site.
-      "Content-Security-Policy": "default-src 'none'; sandbox",
-      "X-Content-Type-Options": "nosniff",
-    });
-    if (range) answer.set("Content-Range", `bytes ${head.start}-${head.end - 1}/${head.length}`);
+    const answer = headersOf(head, range !== null, tag, typeOf(name));
     const status = range ? 206 : 200;
-    if (method === "HEAD" || head.start === head.end) {
+    if (isHead || head.start === head.end) {
       port1.postMessage("cancel");
       port1.close();
       return new Response(null, { status, headers: answer });
@@ -161,14 +129,6 @@ type FromEngine = Head | ArrayBuffer | "end";
           else resolve(first);
         }),
     };
-  }
-
-  function outside(length: number): Response {
-    return plain(416, "the range lies outside the file", { "Content-Range": `bytes */${length}` });
-  }
-
-  function plain(status: number, text: string, headers: Record<string, string> = {}): Response {
-    return new Response(text, { status, headers: { "Content-Type": "text/plain", ...headers } });
   }
 
   function handleMessage(event: ExtendableMessageEvent): boolean {

@@ -1,7 +1,7 @@
 import { PieceworkError } from "./errors.js";
 import { Link, type LinkEvents, type LinkOptions } from "./link.js";
 import type { EngineLimits } from "./protocol.js";
-import { REQUEST, type Announcement, type Way } from "./provider.js";
+import { REQUEST, type Announcement, type Asked, type Way } from "./provider.js";
 import type { Store } from "./stores.js";
 import { discover, providerOf, requestOf } from "./wallet.js";
 
@@ -77,8 +77,8 @@ class Eventually implements Way {
     return this.#way?.isHost ?? false;
   }
 
-  async request<T>(t: string, fields?: object): Promise<T> {
-    return (await this.#found).request<T>(t, fields);
+  async request<T>(t: string, fields?: object, more?: Asked): Promise<T> {
+    return (await this.#found).request<T>(t, fields, more);
   }
 
   tell(message: { t: string }): void {
@@ -105,6 +105,10 @@ class Eventually implements Way {
 
   titleLimit(hash: string): bigint | undefined {
     return this.#way?.titleLimit(hash);
+  }
+
+  get scope(): { scope: string; store: Store } | null {
+    return this.#way?.scope ?? null;
   }
 
   async streaming(): Promise<{ scope: string; store: Store }> {

@@ -93,7 +93,7 @@ fn what_a_player_shows_first_comes_before_the_index_that_may_be_at_the_end() {
     for on_demand in [false, true] {
         let (mut net, content, _, b) = scene(4, on_demand);
         let hash = content.info_hash();
-        net.read(b, hash, 0, 0..FILM as u64, Some(PACE));
+        net.read_as(b, hash, 0, 0..FILM as u64, Some(PACE), true);
         let last = (FILM as u32).div_ceil(256 * 1024) - 1;
         let mut come = Vec::new();
         let both_ends = net.run_until(minutes(1), |net| {

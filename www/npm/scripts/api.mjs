@@ -24,6 +24,9 @@ const PUBLIC = [
   "units",
   "deposit",
   "player",
+  "streams",
+  "hls",
+  "shaka",
 ];
 const SNAPSHOT = "api/piecework.d.ts";
 

@@ -73,8 +73,8 @@ export interface ShakaOptions {
   allow?: (url: string) => boolean;
 }
 
-/** The torrents that players have now, by info hash, and how many players each has. */
-const torrents = new Map<string, { readonly torrent: Streamed; players: number }>();
+/** For each info hash, the torrents that players have now: one for each player, the newest last. */
+const torrents = new Map<string, Streamed[]>();
 /** Milliseconds between two words about how far a request is. */
 const PROGRESS_MS = 100;
 /** As for a player of a file: `AHEAD_SECONDS` in crate/src/torrent/players.rs. */
@@ -108,13 +108,10 @@ export function piecework(
   torrent: Streamed,
   { allow = () => false }: ShakaOptions = {},
 ): () => void {
-  const { infoHash } = torrent;
-  const known = torrents.get(infoHash) ?? { torrent, players: 0 };
-  known.players++;
-  torrents.set(infoHash, known);
+  const own = torrent.infoHash.toLowerCase();
+  torrents.set(own, [...(torrents.get(own) ?? []), torrent]);
   // Priority 2 is Shaka's word for a scheme's own plugin. Registered again it is the same one.
   shaka.net.NetworkingEngine.registerScheme(SCHEME, pluginOf(shaka), 2, true);
-  const own = infoHash.toLowerCase();
   const filter: ShakaFilter = (_, { uris }) => {
     const foreign = uris.find((uri) => hashIn(uri) !== own && !/^data:/i.test(uri) && !allow(uri));
     if (foreign !== undefined)
@@ -126,7 +123,10 @@ export function piecework(
     if (over) return;
     over = true;
     player.getNetworkingEngine()?.unregisterRequestFilter(filter);
-    if (--known.players === 0) torrents.delete(infoHash);
+    // Another client's torrent of this hash stays: it may read where this one does no more.
+    const left = torrents.get(own) ?? [];
+    left.splice(left.indexOf(torrent), 1);
+    if (left.length === 0) torrents.delete(own);
   };
 }
 
@@ -152,7 +152,7 @@ function pluginOf({ util }: Shaka) {
       stop.abort();
     };
     const load = async () => {
-      const torrent = torrents.get(hashIn(url) ?? "")?.torrent;
+      const torrent = torrents.get(hashIn(url) ?? "")?.at(-1);
       if (!torrent) throw new Unanswered(404, `no player has the torrent of ${url} now`);
       const { method, headers, streamDataCallback } = request;
       let told = performance.now();

@@ -17,6 +17,7 @@ const TYPES = {
   ".svg": "image/svg+xml",
   ".json": "application/json",
   ".mp4": "video/mp4",
+  ".vtt": "text/vtt",
   ".wasm": "application/wasm",
 };
 

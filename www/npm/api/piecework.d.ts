@@ -1081,21 +1081,21 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
  *
- * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds` (both
- * separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so too, and
- * playing it does so at later visits), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
- * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
- * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is
- * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of `piecework vault
- * deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and `rpc-url`,
- * `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost), `max-deposit` (the
- * most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises; default: the whole
- * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). A page that has a client of its
- * own sets the property `client` before the element is connected.
+ * The attributes stand in docs/page.md: the title (`src`, `magnet`, `torrent`), what a video takes (`poster`, `muted`,
+ * `loop`, `autoplay`, `crossorigin`; `controls="none"` for a page with controls of its own), uploading (`consent`,
+ * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`, and
+ * payments. `<track>` children are the video's, and so are the torrent's `.vtt` files that are named as the film is. A
+ * page that has a client of its own sets the property `client` before the element is connected.
+ *
+ * Events, none of which bubbles: those of the video but `error`; `torrent` (its `detail` is the {@link Torrent}, which
+ * is ready), `done` (all that was wanted is here), `paymentneeded` (`{ pricePerGB, cost, reason }`, in base units;
+ * the element shows its offer), `funded` (a deposit pays for the title), `warning` (a sentence) and `error` (the error;
+ * the element shows its message).
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
- * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads
- * as the page says. The element asks for a deposit only by a button. When its source changes or it leaves the page, the
+ * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. With `consent` it asks, and plays
+ * without uploading until it has an answer, which it keeps for the site. A client of the page's own uploads as the page
+ * says. The element asks for a deposit only by a button. When its source changes or it leaves the page, the
  * torrent that it played is fetched, paid and served no longer, unless another user of the client uses it; the data
  * stays. The element reports an error once, to a screen reader too. It does not report numbers that change all the
  * time.
@@ -1110,8 +1110,12 @@ export declare class PieceworkPlayer extends HTMLElement {
     /** The torrent that plays, or is about to; null where there is none, or while the element looks for it. */
     torrent: Torrent | null;
     constructor();
-    /** The video element inside. */
+    /** The video element inside, with its time, volume and tracks. */
     get video(): HTMLVideoElement;
+    /** Plays, as the video does. */
+    play(): Promise<void>;
+    /** Pauses, as the video does. */
+    pause(): void;
 }
 
 // ---- streams

@@ -15,31 +15,9 @@ import {
   parseIceServers,
 } from "./index.js";
 import type { Deployment } from "./deployment.js";
-
-const STYLE = `
-:host {
-  display: block; position: relative; background: #000; color: #eee; color-scheme: dark;
-  font: 14px/1.45 system-ui, sans-serif;
-}
-video { display: block; width: 100%; height: auto; min-height: 9em; }
-p { margin: 0; overflow-wrap: anywhere; unicode-bidi: isolate; }
-.bar { display: flex; flex-wrap: wrap; gap: 0 1em; align-items: center; padding: .2em .8em; background: #181818; }
-.facts, .said { flex: 1 1 14em; padding: .5em 0; }
-.said { flex-basis: 100%; color: #ffd9a0; }
-.failed { flex-basis: 100%; padding: .5em 0; color: #ffb4a8; }
-.said:empty, .facts:empty, .failed:empty { display: none; }
-label { display: flex; gap: .6em; align-items: center; min-height: 44px; }
-.offer { display: grid; gap: .7em; padding: .9em .8em; background: #1d2733; }
-.offer div { display: flex; flex-wrap: wrap; gap: .6em; }
-button, select {
-  font: inherit; min-height: 44px; padding: 0 1em; border: 1px solid #8b929c; border-radius: 8px;
-  background: #181818; color: #eee;
-}
-.pay { background: #4ecbb5; border-color: #4ecbb5; color: #05231e; font-weight: 600; }
-button:disabled { background: #333; border-color: #555; color: #aaa; }
-:focus-visible { outline: 3px solid #4ecbb5; outline-offset: 2px; }
-[hidden] { display: none; }
-`;
+import { STYLE } from "./player_style.js";
+import { Subtitles } from "./subtitles.js";
+import { keepUploadAnswer, uploadAnswer } from "./upload_consent.js";
 
 /** The sums that are offered: so many times what is enough for the title. */
 const TIMES = [
@@ -64,6 +42,41 @@ const SEEN_BY_OTHERS =
   "the public chain.";
 
 const ATTRIBUTES = ["src", "magnet", "torrent"] as const;
+/** Attributes that the video inside takes as they are, at any time. */
+const OF_VIDEO = ["poster", "muted", "loop", "controls", "crossorigin"] as const;
+/** Events of the video that the element passes on: none of them bubbles. */
+const VIDEO_EVENTS = [
+  "canplay",
+  "canplaythrough",
+  "durationchange",
+  "emptied",
+  "ended",
+  "enterpictureinpicture",
+  "leavepictureinpicture",
+  "loadeddata",
+  "loadedmetadata",
+  "loadstart",
+  "pause",
+  "play",
+  "playing",
+  "progress",
+  "ratechange",
+  "resize",
+  "seeked",
+  "seeking",
+  "stalled",
+  "suspend",
+  "timeupdate",
+  "volumechange",
+  "waiting",
+] as const;
+/** Attributes that are whole numbers, and the most of each. */
+const WHOLE: Record<string, number> = {
+  "chain-id": Number.MAX_SAFE_INTEGER,
+  "token-decimals": 36,
+  "upload-limit": Number.MAX_SAFE_INTEGER,
+  "max-gas-percent": 100,
+};
 
 /** Attributes that have no place beside `deployment`. */
 const NAMED_BY_DEPLOYMENT = ["vault", "chain-id", "token", "token-decimals", "token-symbol"] as const;
@@ -75,27 +88,27 @@ const DEFAULT_UPLOAD = 2_500_000;
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
  *
- * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds` (both
- * separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so too, and
- * playing it does so at later visits), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
- * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
- * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is
- * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of `piecework vault
- * deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and `rpc-url`,
- * `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost), `max-deposit` (the
- * most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises; default: the whole
- * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). A page that has a client of its
- * own sets the property `client` before the element is connected.
+ * The attributes stand in docs/page.md: the title (`src`, `magnet`, `torrent`), what a video takes (`poster`, `muted`,
+ * `loop`, `autoplay`, `crossorigin`; `controls="none"` for a page with controls of its own), uploading (`consent`,
+ * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`, and
+ * payments. `<track>` children are the video's, and so are the torrent's `.vtt` files that are named as the film is. A
+ * page that has a client of its own sets the property `client` before the element is connected.
+ *
+ * Events, none of which bubbles: those of the video but `error`; `torrent` (its `detail` is the {@link Torrent}, which
+ * is ready), `done` (all that was wanted is here), `paymentneeded` (`{ pricePerGB, cost, reason }`, in base units;
+ * the element shows its offer), `funded` (a deposit pays for the title), `warning` (a sentence) and `error` (the error;
+ * the element shows its message).
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
- * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads
- * as the page says. The element asks for a deposit only by a button. When its source changes or it leaves the page, the
+ * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. With `consent` it asks, and plays
+ * without uploading until it has an answer, which it keeps for the site. A client of the page's own uploads as the page
+ * says. The element asks for a deposit only by a button. When its source changes or it leaves the page, the
  * torrent that it played is fetched, paid and served no longer, unless another user of the client uses it; the data
  * stays. The element reports an error once, to a screen reader too. It does not report numbers that change all the
  * time.
  */
 export class PieceworkPlayer extends HTMLElement {
-  static readonly observedAttributes: readonly string[] = ATTRIBUTES;
+  static readonly observedAttributes: readonly string[] = [...ATTRIBUTES, ...OF_VIDEO];
 
   /** Use this client instead of one made from the attributes. */
   client: Client | null = null;
@@ -116,6 +129,10 @@ export class PieceworkPlayer extends HTMLElement {
   /** Says what the switch does. */
   readonly #notice = document.createElement("span");
   readonly #keep = document.createElement("button");
+  /** Asks whether the element may upload. */
+  readonly #consent = document.createElement("div");
+  readonly #subtitles = new Subtitles(this.#video, this);
+  readonly #children = new MutationObserver(() => this.#subtitles.bringIn());
   readonly #offer = document.createElement("div");
   readonly #offerText = document.createElement("p");
   readonly #sums = document.createElement("select");
@@ -130,6 +147,8 @@ export class PieceworkPlayer extends HTMLElement {
   /** The visitor, or the page, agreed to uploading. */
   #agreed = false;
   #off: (() => void)[] = [];
+  /** Ends the listening to the torrent. */
+  #left: (() => void) | null = null;
 
   constructor() {
     super();
@@ -150,6 +169,8 @@ export class PieceworkPlayer extends HTMLElement {
     this.#video.controls = true;
     this.#video.playsInline = true;
     this.#video.addEventListener("play", () => this.#played());
+    this.#video.addEventListener("error", () => this.#stopped());
+    for (const name of VIDEO_EVENTS) this.#video.addEventListener(name, () => this.dispatchEvent(new Event(name)));
     this.#keep.type = "button";
     this.#keep.hidden = true;
     this.#keep.onclick = () => void this.#keepIt();
@@ -170,19 +191,75 @@ export class PieceworkPlayer extends HTMLElement {
     this.#pay.type = "button";
     this.#pay.className = "pay";
     this.#pay.onclick = () => {
-      this.#agree(); // it says "and play"
+      this.#agree(); // the button says "and play"
       void this.#deposit();
       void this.#keepAsBefore();
     };
     const buttons = document.createElement("div");
     buttons.append(this.#sums, this.#wallets, this.#pay);
     this.#offer.append(this.#offerText, buttons);
-    root.append(this.#video, this.#offer, bar);
+    this.#consent.hidden = true;
+    this.#consent.className = "consent";
+    this.#consent.setAttribute("role", "group");
+    this.#consent.setAttribute("aria-label", "Uploading");
+    this.#consent.append(this.#question(), this.#answers());
+    root.append(this.#video, this.#consent, this.#offer, bar);
+    const parts = {
+      video: this.#video,
+      bar,
+      facts: this.#facts,
+      status: this.#said,
+      error: this.#failed,
+      again: this.#again,
+      keep: this.#keep,
+      upload: label,
+      consent: this.#consent,
+      offer: this.#offer,
+      pay: this.#pay,
+    };
+    for (const [name, element] of Object.entries(parts)) element.setAttribute("part", name);
   }
 
-  /** The video element inside. */
+  #question(): HTMLElement {
+    const question = document.createElement("p");
+    question.textContent =
+      "Viewers of this page pass the video on to each other. May this browser upload what you watch to others? It " +
+      "takes some of your connection, and they see its address.";
+    return question;
+  }
+
+  #answers(): HTMLElement {
+    const answers = document.createElement("div");
+    for (const [text, answer] of [
+      ["Upload while I watch", true],
+      ["Watch without uploading", false],
+    ] as const) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = text;
+      button.onclick = () => {
+        this.#upload.checked = answer;
+        this.#switched();
+        this.#video.focus({ preventScroll: true }); // the button that had the focus is gone
+      };
+      answers.append(button);
+    }
+    return answers;
+  }
+
+  /** The video element inside, with its time, volume and tracks. */
   get video(): HTMLVideoElement {
     return this.#video;
+  }
+
+  /** Plays, as the video does. */
+  play(): Promise<void> {
+    return this.#video.play();
+  }
+
+  /** Pauses, as the video does. */
+  pause(): void {
+    this.#video.pause();
   }
 
   /** @internal */
@@ -192,14 +269,22 @@ export class PieceworkPlayer extends HTMLElement {
     this.#video.preload = "metadata";
     addEventListener("online", this.#online);
     addEventListener("offline", this.#online);
-    this.#agreed = this.hasAttribute("upload-agreed");
+    this.#agreed = this.hasAttribute("upload-agreed") || (this.#asksFirst && uploadAnswer() === true);
     this.#announceUploading();
+    this.#subtitles.bringIn();
+    this.#children.observe(this, {
+      childList: true,
+      attributes: true,
+      attributeFilter: ["src", "label", "srclang", "default", "kind"],
+      subtree: true,
+    });
     void this.#load();
   }
 
   /** @internal */
   disconnectedCallback(): void {
     this.#turn++;
+    this.#children.disconnect();
     removeEventListener("online", this.#online);
     removeEventListener("offline", this.#online);
     this.#stop();
@@ -210,8 +295,13 @@ export class PieceworkPlayer extends HTMLElement {
   }
 
   /** @internal */
-  attributeChangedCallback(): void {
-    if (this.isConnected) void this.#load();
+  attributeChangedCallback(name: string, _: string | null, value: string | null): void {
+    if (name === "controls") this.#video.controls = value !== "none";
+    else if (!(OF_VIDEO as readonly string[]).includes(name)) {
+      if (this.isConnected) void this.#load();
+    } else if (value === null) this.#video.removeAttribute(name);
+    else this.#video.setAttribute(name, value);
+    if (name === "muted") this.#video.muted = value !== null;
   }
 
   async #load(): Promise<void> {
@@ -225,6 +315,7 @@ export class PieceworkPlayer extends HTMLElement {
     if (!source) return this.#say("Nothing to play: this player was given no title.");
     this.#say("Looking for the title …");
     try {
+      this.#check();
       await this.#readDeployment();
       if (turn !== this.#turn) return;
       const client = this.#connect();
@@ -235,6 +326,7 @@ export class PieceworkPlayer extends HTMLElement {
       });
       if (turn !== this.#turn) return void torrent.leave().catch(() => undefined);
       this.torrent = torrent;
+      this.#left = torrent.on("done", () => this.#tell("done", torrent));
       await torrent.ready;
       if (turn !== this.#turn) return;
       const file = fileToPlay(torrent);
@@ -243,15 +335,25 @@ export class PieceworkPlayer extends HTMLElement {
       if (turn !== this.#turn) return;
       this.#video.src = url;
       file.follow(this.#video);
+      this.#subtitles.offer(torrent, file).catch(() => undefined); // the film plays without them
       this.#say("");
       this.#video.setAttribute("aria-label", `Video: ${file.name}`);
       this.#timer = setInterval(() => void this.#show(torrent), 1_000);
-      this.dispatchEvent(new CustomEvent("torrent", { detail: torrent }));
+      this.#tell("torrent", torrent);
     } catch (error) {
       if (turn !== this.#turn) return;
       this.#say("");
-      this.#fail(message(error));
+      this.#fail(message(error), error);
       this.#again.hidden = error instanceof PieceworkUnsupportedError;
+    }
+  }
+
+  /** Refuses numbers that are none. The client checks the rest of its options. */
+  #check(): void {
+    for (const [name, most] of Object.entries(WHOLE)) {
+      const value = this.getAttribute(name)?.trim();
+      if (value && !(/^[0-9]+$/.test(value) && Number(value) <= most))
+        throw new Error(`The attribute ${name} is ${JSON.stringify(value)}: write a whole number, at most ${most}.`);
     }
   }
 
@@ -275,8 +377,12 @@ export class PieceworkPlayer extends HTMLElement {
     if (this.#off.length === 0) {
       const ours = (torrent: Torrent | null) => torrent === null || torrent === this.torrent;
       this.#off.push(
-        client.on("error", ({ error, torrent }) => ours(torrent) && this.#fail(error.message)),
-        client.on("warning", ({ text, torrent }) => ours(torrent) && this.#say(text)),
+        client.on("error", ({ error, torrent }) => ours(torrent) && this.#fail(error.message, error)),
+        client.on("warning", ({ text, torrent }) => {
+          if (!ours(torrent)) return;
+          this.#say(text);
+          this.#tell("warning", text);
+        }),
         client.on(
           "paymentneeded",
           ({ pricePerGB, torrent, reason }) =>
@@ -294,10 +400,13 @@ export class PieceworkPlayer extends HTMLElement {
       this.#video.removeAttribute("src");
       this.#video.load(); // or it would go on reading
     }
+    this.#subtitles.clear();
     this.#video.setAttribute("aria-label", "Video");
     this.#facts.textContent = "";
     this.#keep.hidden = true;
     this.#offer.hidden = true;
+    this.#left?.();
+    this.#left = null;
     this.torrent?.leave().catch(() => undefined); // its client may be gone
     this.torrent = null;
   }
@@ -305,12 +414,22 @@ export class PieceworkPlayer extends HTMLElement {
   /** Says that watching uploads, and from when. Where nobody presses play, the visitor presses the switch. */
   #announceUploading(): void {
     const settled = this.client !== null || this.#agreed;
-    const waits = this.#video.autoplay ? ": only once you switch it on here" : ", from when you press play";
+    const asks = this.#video.autoplay || this.#asksFirst;
+    const waits = asks ? ": only once you switch it on here" : ", from when you press play";
     this.#notice.textContent = `Watching also uploads to other viewers${settled ? "" : waits}`;
-    this.#upload.checked = this.client ? this.client.uploading : this.#agreed || !this.#video.autoplay;
+    this.#upload.checked = this.client ? this.client.uploading : this.#agreed || !asks;
+    this.#consent.hidden = settled || !this.#asksFirst || uploadAnswer() !== null;
   }
 
-  /** A visitor who presses play has read the notice beside it; nobody asked for a video that plays by itself. */
+  /** The site wants the visitor asked before anything is uploaded. */
+  get #asksFirst(): boolean {
+    return this.hasAttribute("consent");
+  }
+
+  /**
+   * A visitor who presses play has read the notice beside it; nobody asked for a video that plays by itself. Where the
+   * site has the visitor asked, playing is no answer.
+   */
   #played(): void {
     if (this.#video.autoplay || navigator.userActivation?.isActive === false) return;
     this.#agree();
@@ -318,7 +437,7 @@ export class PieceworkPlayer extends HTMLElement {
   }
 
   #agree(): void {
-    if (this.#agreed) return;
+    if (this.#agreed || this.#asksFirst) return;
     this.#agreed = true;
     this.#applyUploading();
     this.#seedLibrary();
@@ -330,7 +449,11 @@ export class PieceworkPlayer extends HTMLElement {
   }
 
   #switched(): void {
+    const before = this.#agreed;
     this.#agreed ||= this.#upload.checked;
+    this.#consent.hidden = true;
+    if (this.#asksFirst && this.client === this.#own) keepUploadAnswer(this.#upload.checked);
+    if (this.#agreed && !before) this.#seedLibrary();
     if (this.#own) this.#applyUploading();
     else void this.client?.setUploading(this.#upload.checked);
   }
@@ -428,6 +551,7 @@ export class PieceworkPlayer extends HTMLElement {
     this.#pay.textContent = wallets.length > 0 ? "Deposit and play" : "Install a wallet, then reload";
     this.#pay.disabled = wallets.length === 0;
     this.#offer.hidden = false;
+    this.#tell("paymentneeded", { pricePerGB, cost, reason: lack });
   }
 
   /** The sums that are offered. */
@@ -477,6 +601,7 @@ export class PieceworkPlayer extends HTMLElement {
       if (!connects || !(await this.#isFunded(client)))
         await client.deposit({ amount: client.format(chosen.amount), bond: client.format(chosen.bond) });
       this.#offer.hidden = true;
+      this.#tell("funded", null);
       this.#say("");
       this.#video.focus({ preventScroll: true }); // the button that had the focus is gone
       await this.#video.play().catch(() => undefined); // the user may have to press play
@@ -531,8 +656,28 @@ export class PieceworkPlayer extends HTMLElement {
     };
   }
 
-  #fail(text: string): void {
-    if (this.#failed.textContent !== text) this.#failed.textContent = text;
+  /** The video ended by itself: it cannot be decoded, or reading it failed. */
+  #stopped(): void {
+    const error = this.#video.error;
+    if (!error || !this.torrent) return;
+    const { MEDIA_ERR_DECODE, MEDIA_ERR_SRC_NOT_SUPPORTED } = MediaError;
+    const isForeign = error.code === MEDIA_ERR_SRC_NOT_SUPPORTED || error.code === MEDIA_ERR_DECODE;
+    const text = isForeign
+      ? "This browser cannot play the file: its format or codecs are unknown to it, or its beginning could not be read."
+      : "Reading the file was interrupted.";
+    this.#fail(text, error);
+    this.#again.hidden = false;
+  }
+
+  /** Says why nothing plays, and tells the page. */
+  #fail(text: string, error: unknown = new Error(text)): void {
+    if (this.#failed.textContent === text) return;
+    this.#failed.textContent = text;
+    if (text) this.#tell("error", error);
+  }
+
+  #tell(name: string, detail: unknown): void {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
   #say(text: string): void {

@@ -17,6 +17,7 @@ await build({
     "src/mime.ts",
     "src/reading.ts",
     "src/stores.ts",
+    "src/subtitles.ts",
     "src/protocol.ts",
     "src/torrent.ts",
     "src/trusted.ts",

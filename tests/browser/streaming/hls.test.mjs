@@ -129,7 +129,7 @@ test("a playlist that leads out of its torrent is refused, and nothing is asked 
       const { Player, settings, urlOf } = await import("/player.js");
       const hls = new Player({ ...settings(torrent), enableWorker: false });
       const failed = new Promise((resolve) =>
-        hls.on(Player.Events.ERROR, (_, { fatal, response }) => fatal && resolve(response.text)),
+        hls.on(Player.Events.ERROR, (_, { response }) => resolve(response.text)),
       );
       hls.loadSource(urlOf(torrent, "master.m3u8"));
       hls.attachMedia(video);

@@ -1183,7 +1183,8 @@ export { type Streamed, urlOf } from "./streams.js";
 /**
  * What hls.js is told so that a viewer pays for what is watched: {@link piecework} as its loader, `ahead` seconds of
  * the stream fetched ahead of the picture (30 if not said), and no segment fetched for a measurement alone. By itself
- * hls.js fetches up to 60 MB ahead. Spread it to add settings of your own.
+ * hls.js fetches up to 60 MB ahead. No load ends because it takes long: hls.js would ask the same peers again, and give
+ * up after a while. Spread it to add settings of your own.
  */
 export declare function settings(torrent: Streamed, { ahead }?: {
     ahead?: number;
@@ -1268,24 +1269,35 @@ export interface ShakaOptions {
      */
     allow?: (url: string) => boolean;
 }
+/** What {@link settings} sets of Shaka's configuration. */
+export interface ShakaSettings {
+    readonly streaming: {
+        readonly bufferingGoal: number;
+        readonly segmentPrefetchLimit: number;
+        readonly retryParameters: ShakaLimits;
+    };
+    readonly manifest: {
+        readonly hls: {
+            readonly disableClosedCaptionsDetection: boolean;
+        };
+        readonly retryParameters: ShakaLimits;
+    };
+}
+/** Milliseconds; 0 is no limit. */
+export interface ShakaLimits {
+    readonly timeout: number;
+    readonly connectionTimeout: number;
+    readonly stallTimeout: number;
+}
 /**
  * What Shaka is told, by `player.configure`, so that a viewer pays for what is watched: `ahead` seconds of the stream
  * are fetched ahead of the picture (30 if not said), and no segment only to find captions in it. By itself Shaka loads
- * three segments of an HLS stream for that; captions that the playlist names are shown in any case.
+ * three segments of an HLS stream for that; captions that the playlist names are shown in any case. No load ends
+ * because it takes long: Shaka would ask the same peers again, and give up after a while.
  */
 export declare function settings({ ahead }?: {
     ahead?: number;
-}): {
-    streaming: {
-        bufferingGoal: number;
-        segmentPrefetchLimit: number;
-    };
-    manifest: {
-        hls: {
-            disableClosedCaptionsDetection: boolean;
-        };
-    };
-};
+}): ShakaSettings;
 /**
  * Lets this player load from the torrent, by addresses of {@link urlOf}, and from nowhere else: what a manifest out of
  * a torrent names is a stranger's word. The answer undoes it.

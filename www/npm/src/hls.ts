@@ -26,13 +26,33 @@ interface Job {
   readonly callbacks: LoaderCallbacks<LoaderContext>;
 }
 
+/** A load waits for as long as its bytes take, and one that broke off is tried again so often. */
+const patient = (maxNumRetry: number) => ({
+  default: {
+    maxTimeToFirstByteMs: Number.POSITIVE_INFINITY,
+    maxLoadTimeMs: Number.POSITIVE_INFINITY,
+    timeoutRetry: null,
+    errorRetry: { maxNumRetry, retryDelayMs: 1000, maxRetryDelayMs: 8000 },
+  },
+});
+
 /**
  * What hls.js is told so that a viewer pays for what is watched: {@link piecework} as its loader, `ahead` seconds of
  * the stream fetched ahead of the picture (30 if not said), and no segment fetched for a measurement alone. By itself
- * hls.js fetches up to 60 MB ahead. Spread it to add settings of your own.
+ * hls.js fetches up to 60 MB ahead. No load ends because it takes long: hls.js would ask the same peers again, and give
+ * up after a while. Spread it to add settings of your own.
  */
 export function settings(torrent: Streamed, { ahead = AHEAD_SECONDS }: { ahead?: number } = {}): Partial<HlsConfig> {
-  return { loader: piecework(torrent), maxBufferLength: ahead, maxMaxBufferLength: ahead, testBandwidth: false };
+  return {
+    loader: piecework(torrent),
+    maxBufferLength: ahead,
+    maxMaxBufferLength: ahead,
+    testBandwidth: false,
+    manifestLoadPolicy: patient(2),
+    playlistLoadPolicy: patient(2),
+    fragLoadPolicy: patient(6),
+    keyLoadPolicy: patient(6),
+  };
 }
 
 /**

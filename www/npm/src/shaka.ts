@@ -73,6 +73,26 @@ export interface ShakaOptions {
   allow?: (url: string) => boolean;
 }
 
+/** What {@link settings} sets of Shaka's configuration. */
+export interface ShakaSettings {
+  readonly streaming: {
+    readonly bufferingGoal: number;
+    readonly segmentPrefetchLimit: number;
+    readonly retryParameters: ShakaLimits;
+  };
+  readonly manifest: {
+    readonly hls: { readonly disableClosedCaptionsDetection: boolean };
+    readonly retryParameters: ShakaLimits;
+  };
+}
+
+/** Milliseconds; 0 is no limit. */
+export interface ShakaLimits {
+  readonly timeout: number;
+  readonly connectionTimeout: number;
+  readonly stallTimeout: number;
+}
+
 /** For each info hash, the torrents that players have now: one for each player, the newest last. */
 const torrents = new Map<string, Streamed[]>();
 /** Milliseconds between two words about how far a request is. */
@@ -83,15 +103,14 @@ const AHEAD_SECONDS = 30;
 /**
  * What Shaka is told, by `player.configure`, so that a viewer pays for what is watched: `ahead` seconds of the stream
  * are fetched ahead of the picture (30 if not said), and no segment only to find captions in it. By itself Shaka loads
- * three segments of an HLS stream for that; captions that the playlist names are shown in any case.
+ * three segments of an HLS stream for that; captions that the playlist names are shown in any case. No load ends
+ * because it takes long: Shaka would ask the same peers again, and give up after a while.
  */
-export function settings({ ahead = AHEAD_SECONDS }: { ahead?: number } = {}): {
-  streaming: { bufferingGoal: number; segmentPrefetchLimit: number };
-  manifest: { hls: { disableClosedCaptionsDetection: boolean } };
-} {
+export function settings({ ahead = AHEAD_SECONDS }: { ahead?: number } = {}): ShakaSettings {
+  const retryParameters = { timeout: 0, connectionTimeout: 0, stallTimeout: 0 };
   return {
-    streaming: { bufferingGoal: ahead, segmentPrefetchLimit: 0 },
-    manifest: { hls: { disableClosedCaptionsDetection: true } },
+    streaming: { bufferingGoal: ahead, segmentPrefetchLimit: 0, retryParameters },
+    manifest: { hls: { disableClosedCaptionsDetection: true }, retryParameters },
   };
 }
 

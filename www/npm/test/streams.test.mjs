@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import Hls from "hls.js";
 import { respond } from "./build/fetching.js";
-import { piecework } from "./build/hls.js";
+import { piecework, settings } from "./build/hls.js";
 import { typeOf } from "./build/mime.js";
 import { chunksOf } from "./build/reading.js";
 import { answer, chunksIn, joined, MAX_ANSWER, pathIn, Unanswered, urlOf } from "./build/streams.js";
@@ -268,4 +268,23 @@ test("what is late or broke off is tried again as the policy says; what is not t
   const slow = torrent(files, once(undefined, "hold"));
   const whole = await load(slow, urlOf(slow, "low/a part#1.m4s"), { policy: { ...none, maxLoadTimeMs: 500 } });
   assert.deepEqual([whole.how, whole.stats.loaded], ["timeout", 4]);
+});
+
+test("by the settings for hls.js a load waits for as long as it takes, and reads ahead as far as is said", async () => {
+  const of = torrent(files, () => "hold");
+  const told = settings(of, { ahead: 7 });
+  assert.deepEqual([told.maxBufferLength, told.maxMaxBufferLength, told.testBandwidth], [7, 7, false]);
+  assert.deepEqual([settings(of).maxBufferLength, settings(of).maxMaxBufferLength], [30, 30]);
+  for (const kind of ["manifest", "playlist", "frag", "key"]) {
+    mock.timers.enable({ apis: ["setTimeout"] });
+    const loader = new told.loader({});
+    const waits = load(of, urlOf(of, "master.m3u8"), { policy: told[`${kind}LoadPolicy`].default, loader });
+    for (let i = 0; i < 5; i++) await turn();
+    mock.timers.tick(86_400_000);
+    for (let i = 0; i < 5; i++) await turn();
+    assert.equal(waits.calls(), 0, kind);
+    loader.abort();
+    mock.timers.reset();
+    assert.equal((await waits).how, "abort");
+  }
 });

@@ -14,10 +14,10 @@ const AHEAD = 4;
 const WIDTHS = [256, 426, 640];
 
 /** Begins to play. hls.js makes its worker from a `blob:`, which the site's policy forbids. */
-const play = (page, level = null) =>
+const play = (page, level = null, more = "") =>
   page.run(`(async () => {
     window.errors = [];
-    window.hls = new Player({ ...settings(torrent, { ahead: ${AHEAD} }), enableWorker: false });
+    window.hls = new Player({ ...settings(torrent, { ahead: ${AHEAD} }), enableWorker: false, ${more} });
     if (${level} !== null) hls.once(Player.Events.MANIFEST_PARSED, () => (hls.loadLevel = ${level}));
     hls.on(Player.Events.ERROR, (_, { details, error, fatal }) =>
       errors.push({ fatal, text: details + ": " + error?.message }),
@@ -94,7 +94,8 @@ for (const [rate, name, last] of [
     const page = await open((await browser()).context, url);
     await page.run(`start(${JSON.stringify({ trackers: [tracker] })})`);
     await take(page, title);
-    await play(page);
+    // With "progressive" hls.js takes each segment chunk by chunk.
+    await play(page, null, last > 0 ? "progressive: true" : "");
     await page.run("playedPast(9)");
     const [level, measured] = await page.run("[hls.loadLevel, hls.bandwidthEstimate]");
     assert.equal(level, last, `${measured} bits per second were measured`);

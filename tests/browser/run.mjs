@@ -1,16 +1,22 @@
 // Runs every *.test.mjs of the folders here, each in a process of its own, and ends with `N passed, N failed`.
 // Words on the command line choose the files whose `folder/name` has one of them; a word may also be a file's path.
+// `--in FOLDER` takes the folders there, and `--at-once N` runs so many files at a time.
 // PIECEWORK_TEST_SUMMARY names a file for {passed, failed}.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { run } from "node:test";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 
-const root = dirname(fileURLToPath(import.meta.url));
+const { values: given, positionals: words } = parseArgs({
+  allowPositionals: true,
+  options: { in: { type: "string" }, "at-once": { type: "string" } },
+});
+const root = given.in ? resolve(given.in) : dirname(fileURLToPath(import.meta.url));
 const ENDING = ".test.mjs";
 /** Files that run at once. A test waits for the other side of a connection for most of its time. */
-const AT_ONCE = 3;
+const AT_ONCE = Number(given["at-once"] ?? 3);
 /**
  * This file begins before the others: one of its tests waits for 70 seconds, and nothing would run beside it at the
  * end.
@@ -53,7 +59,7 @@ process.env.PIECEWORK_TEST_JOURNAL = journal;
 const reported = new Set();
 const filesFailed = [];
 const stream = run({
-  files: chosen(process.argv.slice(2)).sort((a, b) => (b === FIRST) - (a === FIRST) || (a < b ? -1 : 1)),
+  files: chosen(words).sort((a, b) => (b === FIRST) - (a === FIRST) || (a < b ? -1 : 1)),
   concurrency: AT_ONCE,
 });
 for await (const { type, data } of stream) {

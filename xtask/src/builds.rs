@@ -35,10 +35,10 @@ pub fn contracts() -> Result<(), Failure> {
     npm_script("contracts", "build")
 }
 
-/// The engine, the page's package, and the page.
+/// The engine, the page's package, the page, and the extension.
 pub fn pages() -> Result<(), Failure> {
     Wasm::SHIPPED.run()?;
-    for folder in ["www/npm", "www/player"] {
+    for folder in ["www/npm", "www/player", "www/extension"] {
         stage(&format!("build: {folder}"), || npm_script(folder, "build"))?;
     }
     Ok(())

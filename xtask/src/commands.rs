@@ -33,9 +33,11 @@ const FORMS: &[(&str, Form)] = &[
     ("fuzz", Form::Short(&["--quick"])),
     ("mutants", Form::Help),
     ("wasm", Form::Elsewhere),
+    ("npm", Form::Elsewhere),
     ("trace", Form::Help),
     ("setup", Form::Short(&[])),
     ("screenshots", Form::Short(&["--quick"])),
+    ("extension", Form::Elsewhere),
 ];
 
 /// Types each; one that fails stops no other.

@@ -14,6 +14,7 @@ mod commands;
 mod debian;
 mod demo;
 mod doc_lines;
+mod extension;
 mod failure;
 mod firefox;
 mod fuzz;
@@ -22,6 +23,8 @@ mod interop;
 mod libtorrent;
 mod mutants;
 mod node;
+mod notices;
+mod npm;
 mod paths;
 mod pip;
 mod rules;
@@ -66,9 +69,11 @@ enum Commands {
     Fuzz(fuzz::Fuzz),
     Mutants(mutants::Mutants),
     Wasm(wasm::Wasm),
+    Npm(npm::Npm),
     Trace(trace::Trace),
     Setup(setup::Setup),
     Screenshots(screenshots::Screenshots),
+    Extension(extension::Extension),
 }
 
 fn main() -> ExitCode {
@@ -81,9 +86,11 @@ fn main() -> ExitCode {
         Commands::Fuzz(command) => command.run(),
         Commands::Mutants(command) => command.run(),
         Commands::Wasm(command) => command.run(),
+        Commands::Npm(command) => command.run(),
         Commands::Trace(_) => trace::Trace::run(),
         Commands::Setup(_) => setup::Setup::run(),
         Commands::Screenshots(command) => command.run(),
+        Commands::Extension(_) => extension::Extension::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,10 +15,11 @@ use crate::{
 const SCRIPT: &str = "tests/browser/tools/screenshots.mjs";
 /// The scene of `--quick`: a film arrives and is watched.
 const QUICK: &str = "free";
-/// Pictures of the README, by the picture they are copies of.
-const README: [(&str, &str); 2] = [
+/// Pictures of the README and of the package's, which has its own in the tarball, by the picture they are copies of.
+const README: [(&str, &str); 3] = [
     ("playing-paid-wide-light.png", "docs/player.png"),
     ("playing-paid-top-phone-dark.png", "docs/player-phone.png"),
+    ("playing-paid-top-phone-dark.png", "www/npm/player.png"),
 ];
 
 /// Makes pictures of the page's states, each in phone and wide, light and dark

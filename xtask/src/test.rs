@@ -20,7 +20,7 @@ use crate::{
     chromium, commands,
     demo::{self, Demo, Prepared, Videos},
     failure::Failure,
-    firefox, heard, interop, node, paths,
+    firefox, heard, interop, node, npm, paths,
     setup::{self, Setup},
     shell, slither,
     stage::{labelled, say, stage},
@@ -32,6 +32,9 @@ const RUST_TESTS_AT_ONCE: &str = "4";
 
 /// The Node package with the tests behind NATs.
 const NAT_FOLDER: &str = "tests/nat";
+
+/// The Node package that installs the tarball, and opens what bundlers make of it.
+const PACKED_FOLDER: &str = "tests/packed";
 
 /// Demos that are played through at once: a viewer watches in real time, and waits for most of it.
 const DEMOS_AT_ONCE: usize = 2;
@@ -48,10 +51,12 @@ enum Suite {
     Rust,
     /// The contracts, by forge, by ethers and by slither
     Contracts,
-    /// The npm package: types, its unit tests, its public surface
+    /// The npm package: types, its unit tests, its public surface; the extension's unit tests
     Npm,
     /// The page in Chromium and in Firefox
     Browser,
+    /// The package's tarball, installed with each bundler and opened in browsers
+    Packed,
     /// Peers behind NATs, with STUN and TURN, in network namespaces
     Nat,
     /// Our peers and server among WebTorrent, libtorrent and bittorrent-tracker
@@ -62,12 +67,13 @@ enum Suite {
     Commands,
 }
 
-const ALL: [Suite; 9] = [
+const ALL: [Suite; 10] = [
     Suite::Check,
     Suite::Rust,
     Suite::Contracts,
     Suite::Npm,
     Suite::Browser,
+    Suite::Packed,
     Suite::Nat,
     Suite::Interop,
     Suite::Demo,
@@ -171,6 +177,7 @@ impl Suite {
             Self::Contracts => "contracts",
             Self::Npm => "npm",
             Self::Browser => "browser",
+            Self::Packed => "packed",
             Self::Nat => "nat",
             Self::Interop => "interop",
             Self::Demo => "demo",
@@ -205,6 +212,9 @@ impl Suite {
                     })
                 });
                 let mut counts = stage("test: npm", || in_folder("www/npm", &[]))?;
+                let extension = stage("test: extension", || in_folder("www/extension", &[]))?;
+                counts.passed += extension.passed;
+                counts.failed += extension.failed;
                 for checked in checked {
                     counts.add(checked);
                 }
@@ -216,6 +226,13 @@ impl Suite {
                 stage("test: browser", || {
                     in_folder("tests/browser", &surroundings)
                 })
+            }
+            Self::Packed => {
+                in_node()?;
+                let mut surroundings = browser_surroundings()?;
+                npm::pack()?;
+                surroundings.push(("PIECEWORK_TARGET", paths::target()));
+                stage("test: packed", || in_folder(PACKED_FOLDER, &surroundings))
             }
             Self::Nat => {
                 in_node()?;

@@ -63,6 +63,12 @@ impl Client {
             } => self.with_torrent(info_hash, |torrent, ctx| {
                 torrent.select(ctx, &files, priority);
             }),
+            Command::ClosePeer {
+                info_hash,
+                connection,
+            } => self.with_torrent(info_hash, |torrent, ctx| {
+                torrent.close(ctx, connection, ClosedReason::NotNeeded("closed by hand"));
+            }),
             Command::SetLimits(limits) => self.set_limits(limits),
             Command::OpenStream {
                 stream,

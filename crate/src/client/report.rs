@@ -2,6 +2,7 @@
 
 use super::Client;
 use crate::io::{ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
+use crate::metainfo::Metainfo;
 use crate::payment::receipts::Receipts;
 use crate::torrent::{Torrent, is_kept};
 use crate::types::InfoHash;
@@ -43,6 +44,12 @@ impl Client {
         );
         snapshot.kept = is_kept(&self.out, info_hash);
         Some(snapshot)
+    }
+
+    /// What a .torrent file of this torrent says, with the trackers and web seeds that its link named; `None` while its
+    /// info dictionary is not known.
+    pub fn metainfo(&self, info_hash: InfoHash) -> Option<Metainfo> {
+        self.torrents.get(&info_hash)?.metainfo()
     }
 
     /// Whether the records name everything that is in the files of all torrents, whatever stops. An edge that ends asks

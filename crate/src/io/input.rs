@@ -180,6 +180,13 @@ pub enum Command {
         /// The priority of these files from now on.
         priority: Priority,
     },
+    /// Close the connection with a peer, which may come again.
+    ClosePeer {
+        /// The torrent; an unknown one is ignored.
+        info_hash: InfoHash,
+        /// One of its peers; another one is ignored.
+        connection: ConnectionId,
+    },
     /// Replace the limits.
     SetLimits(Limits),
     /// Begin to read bytes of a file in order.

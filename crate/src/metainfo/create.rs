@@ -89,6 +89,7 @@ pub struct TorrentBuilder {
     web_seeds: Vec<String>,
     comment: Option<String>,
     created_by: Option<String>,
+    created: Option<u64>,
     content: Option<[u8; 32]>,
 }
 
@@ -119,6 +120,7 @@ impl TorrentBuilder {
             web_seeds: Vec::new(),
             comment: None,
             created_by: None,
+            created: None,
             content: None,
         }
     }
@@ -167,6 +169,12 @@ impl TorrentBuilder {
     /// The program that makes it.
     pub fn created_by(mut self, program: impl Into<String>) -> Self {
         self.created_by = Some(program.into());
+        self
+    }
+
+    /// When it is made, in seconds since 1970.
+    pub fn created(mut self, seconds: u64) -> Self {
+        self.created = Some(seconds);
         self
     }
 
@@ -256,6 +264,7 @@ impl TorrentBuilder {
             web_seeds: self.web_seeds,
             comment: self.comment,
             created_by: self.created_by,
+            created: self.created,
             content: self.content,
             ..Metainfo::from_info(info, info_hash, self.trackers)?
         })
@@ -373,11 +382,13 @@ mod tests {
             .web_seed("https://w.example/v.mp4")
             .comment("a comment")
             .created_by("Piecework")
+            .created(1_769_990_400)
             .content([9; 32]);
         let mut hasher = builder.hasher().unwrap();
         hasher.update(&vec![1; 40_000]);
         let made = builder.build(hasher.finish().unwrap()).unwrap();
         assert!(made.private && !made.multi_file);
+        assert_eq!(made.created, Some(1_769_990_400));
         assert_eq!(made.trackers.len(), 2);
         assert_eq!(made.piece_count(), 3);
         let last: [u8; 20] = Sha1::digest([1; 40_000 - 32_768]).into();

@@ -135,6 +135,8 @@ pub struct Metainfo {
     pub comment: Option<String>,
     /// Program that made it.
     pub created_by: Option<String>,
+    /// When it was made, in seconds since 1970.
+    pub created: Option<u64>,
     /// Registry id of the title, from our optional top-level key `pw.content`.
     pub content: Option<[u8; 32]>,
 }
@@ -176,6 +178,9 @@ impl Metainfo {
         metainfo.created_by = root
             .get(b"created by")
             .and_then(|v| v.as_text(MAX_TEXT_LEN));
+        metainfo.created = root
+            .get(b"creation date")
+            .and_then(|v| v.as_int()?.try_into().ok());
         metainfo.content = root
             .get(CONTENT_KEY)
             .and_then(|v| v.as_bytes()?.try_into().ok());
@@ -228,6 +233,9 @@ impl Metainfo {
         }
         if let Some(created_by) = &self.created_by {
             entries.insert(b"created by", Item::str(created_by));
+        }
+        if let Some(created) = self.created {
+            entries.insert(b"creation date", Item::Int(i128::from(created)));
         }
         if let Some(content) = &self.content {
             entries.insert(CONTENT_KEY, Item::bytes(&content[..]));
@@ -368,6 +376,7 @@ impl Metainfo {
             web_seeds: Vec::new(),
             comment: None,
             created_by: None,
+            created: None,
             content: None,
         })
     }

@@ -237,17 +237,23 @@ fn what_stands_around_the_info_dictionary_refuses_no_torrent() {
         let torrent = [torrent(&info), behind.into()].concat();
         assert_eq!(Metainfo::from_torrent(&torrent), Ok(plain.clone()));
     }
-    for root in [
-        "13:creation datei0170e",
-        "013:creation datei-0e",
-        "13:creation dated1:a1:b1:a1:ce",
-        "8:azureus_li999999999999999999999999999999999999999ee",
+    for (root, created) in [
+        ("13:creation datei0170e", Some(170)),
+        ("013:creation datei-0e", Some(0)),
+        ("13:creation datei-5e", None),
+        ("13:creation date3:now", None),
+        ("13:creation dated1:a1:b1:a1:ce", None),
+        (
+            "8:azureus_li999999999999999999999999999999999999999ee",
+            None,
+        ),
     ] {
         let torrent = format!("d{root}4:info{info}e");
-        assert_eq!(
-            Metainfo::from_torrent(torrent.as_bytes()),
-            Ok(plain.clone())
-        );
+        let said = Metainfo {
+            created,
+            ..plain.clone()
+        };
+        assert_eq!(Metainfo::from_torrent(torrent.as_bytes()), Ok(said));
     }
     let torrent = format!("d8:announce4:ws:a8:announce4:ws:b4:info{info}4:infod4:name1:bee");
     let read = Metainfo::from_torrent(torrent.as_bytes()).unwrap();

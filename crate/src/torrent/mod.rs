@@ -262,6 +262,16 @@ impl Torrent {
         self.name.as_deref()
     }
 
+    /// What a .torrent file of it says, once its info dictionary is known.
+    pub fn metainfo(&self) -> Option<Metainfo> {
+        let meta = self.content.as_ref()?.meta.clone();
+        Some(Metainfo {
+            trackers: self.trackers.clone(),
+            web_seeds: self.web_seeds.named().to_vec(),
+            ..meta
+        })
+    }
+
     /// Connected peers.
     pub fn peers(&self) -> &Peers {
         &self.peers

@@ -23,7 +23,7 @@ use crate::io::{
 use crate::payment::vault::{self, Log, Redemption};
 use crate::payment::voucher;
 use crate::sorted::{Map, Set};
-use crate::types::{FineUnits, InfoHash, TokenUnits};
+use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 
 /// Pages at once, at most; the oldest gives way.
 const MAX_PAGES: usize = 64;
@@ -38,6 +38,8 @@ const MAX_FILES: usize = 131_072;
 /// Logs that are taken of one receipt, at most, and then the bytes of each.
 const MAX_LOGS: usize = 1024;
 const MAX_LOG_BYTES: usize = 4096;
+/// Torrents that are made at once, at most; the next `seed` request is refused.
+const MAX_MAKING: usize = 64;
 /// Players of one page, at most; further ones are ignored.
 const MAX_PLAYERS: u64 = 1_000;
 /// The lifetime of a redemption's signature.
@@ -49,6 +51,9 @@ const REDEEM_VOID_MS: u32 = (REDEEM_SECONDS as u32 + 600) * 1_000;
 type WalletAnswer = Result<String, String>;
 type Answer = Result<JsValue, String>;
 
+/// A `seed` request: its page, and its id.
+pub type Making = (u64, u64);
+
 /// All pages.
 pub struct Pages {
     driver: Weak<Driver>,
@@ -58,6 +63,8 @@ pub struct Pages {
     early: RefCell<Option<Vec<JsValue>>>,
     /// `add` requests that the core has yet to answer, by tag.
     adding: RefCell<Map<u64, (u64, f64)>>,
+    /// `seed` requests whose torrent is being made, and whether the page takes them back.
+    making: RefCell<Map<Making, bool>>,
     /// `redeem` requests. The core prepares the claims of the first one, and those of the next one when these are
     /// handed out.
     redeeming: RefCell<VecDeque<Redeeming>>,
@@ -100,6 +107,7 @@ impl Pages {
             next: Cell::new(1),
             early: RefCell::new(Some(Vec::new())),
             adding: RefCell::default(),
+            making: RefCell::default(),
             redeeming: RefCell::default(),
             claims: RefCell::default(),
             wallet_reads: RefCell::default(),
@@ -283,6 +291,11 @@ impl Pages {
                     let _ = asked.send(answer);
                 }
             }
+            ("stop", Some(id)) => {
+                if let Some(stopped) = self.making.borrow_mut().get_mut(&(page, id as u64)) {
+                    *stopped = true;
+                }
+            }
             ("stream", _) => driver.streams.open(message),
             ("play", _) => self.play(&driver, page, message).unwrap_or_default(),
             ("online", _) => {
@@ -315,8 +328,15 @@ impl Pages {
             "add" => self.add(driver, page, request, message).err().map(Err),
             "seed" => {
                 let (driver, message) = (Rc::clone(driver), message.clone());
+                let making = (page, request as u64);
+                if self.making.borrow().len() >= MAX_MAKING {
+                    let most = "at most 64 torrents are made at once: wait for one of them";
+                    return Some(Err(most.to_owned()));
+                }
+                self.making.borrow_mut().insert(making, false);
                 wasm_bindgen_futures::spawn_local(async move {
-                    let made = seed::make(&driver, &message).await;
+                    let made = seed::make(&driver, &message, making).await;
+                    driver.pages.making.borrow_mut().remove(&making);
                     let answer = made.map(|bytes| js::buffer(&bytes).into());
                     driver.pages.answer(page, request, answer);
                 });
@@ -629,6 +649,25 @@ impl Pages {
         Ok(js::big(paid))
     }
 
+    /// Tells a page how far its `seed` request is.
+    ///
+    /// # Errors
+    /// The page takes the request back, or is gone.
+    pub fn making(&self, (page, request): Making, done: u64, total: u64) -> Result<(), String> {
+        let is_wanted = self.making.borrow().get(&(page, request)) == Some(&false);
+        if !is_wanted || !self.pages.borrow().contains_key(&page) {
+            return Err("the page takes it back".to_owned());
+        }
+        let message = js::object(&[
+            ("t", "progress".into()),
+            ("id", js::num(request)),
+            ("done", js::num(done)),
+            ("total", js::num(total)),
+        ]);
+        self.post(page, &message);
+        Ok(())
+    }
+
     fn answer(&self, page: u64, request: f64, answer: Answer) {
         let id = JsValue::from_f64(request);
         let message = match answer {
@@ -665,6 +704,14 @@ fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer
             let torrent = driver.look(|core| core.torrent(info_hash));
             return Ok(torrent.map_or(JsValue::NULL, |torrent| snapshot::torrent(&torrent)));
         }
+        "source" => {
+            let meta = driver.look(|core| core.metainfo(info_hash));
+            return Ok(meta.map_or(JsValue::NULL, |meta| snapshot::source(&meta)));
+        }
+        "closePeer" => Command::ClosePeer {
+            info_hash,
+            connection: ConnectionId(js::number(message, "peer").ok_or("`peer` is missing")?),
+        },
         "remove" => Command::Remove {
             info_hash,
             delete_data: js::flag(message, "deleteData").unwrap_or(false),

@@ -14,6 +14,7 @@ use web_sys::Blob;
 
 use super::driver::Driver;
 use super::js;
+use super::page::Making;
 use super::records::Records;
 use super::storage::{NewFiles, Storage};
 use crate::client::Input;
@@ -51,20 +52,53 @@ struct Made {
     hasher: PieceHasher,
 }
 
-/// Takes `{name, isFolder, files: [{path, blob}], trackers}`. Answers the .torrent, whose files then lie in storage,
-/// complete and flushed. Files that do not fit the storage limit are refused. A folder stays one when it holds a single
-/// file.
-pub async fn make(driver: &Driver, message: &JsValue) -> Result<Bytes, String> {
+/// Takes `{name, isFolder, files: [{path, blob}], trackers, webSeeds, pieceLength?, private?, comment?, createdBy?,
+/// created?}`. Answers the .torrent, whose files then lie in storage, complete and flushed. Files that do not fit the
+/// storage limit are refused. A folder stays one when it holds a single file. The page hears how far it is, and may take
+/// it back meanwhile.
+pub async fn make(driver: &Driver, message: &JsValue, making: Making) -> Result<Bytes, String> {
     let sources = sources(message)?;
-    let made = hash(message, &sources).await?;
+    let total = sources.iter().map(|source| source.length).sum();
+    let mut reading = Reading {
+        driver,
+        making,
+        done: 0,
+        total,
+    };
+    let made = hash(message, &sources, &mut reading).await?;
     match taken_up(driver, made.torrent.info_hash) {
         Some(there) => there?,
-        None => keep(driver, &sources, &made).await?,
+        None => keep(driver, &sources, &made, &mut reading).await?,
     }
     Ok(Bytes::from(made.torrent.to_torrent()))
 }
 
-async fn hash(message: &JsValue, sources: &[Source]) -> Result<Made, String> {
+/// The two reads of the files.
+struct Reading<'a> {
+    driver: &'a Driver,
+    making: Making,
+    /// Bytes read so far, in both reads together.
+    done: u64,
+    /// Bytes of all files.
+    total: u64,
+}
+
+impl Reading<'_> {
+    /// The next chunk of a file. Tells the page how far its request is.
+    async fn chunk(&mut self, source: &Source, at: u64) -> Result<Vec<u8>, String> {
+        let total = self.total.saturating_mul(2);
+        (self.driver.pages).making(self.making, self.done, total)?;
+        let chunk = read(&source.blob, at, CHUNK.min(source.length - at)).await?;
+        self.done += chunk.len() as u64;
+        Ok(chunk)
+    }
+}
+
+async fn hash(
+    message: &JsValue,
+    sources: &[Source],
+    reading: &mut Reading<'_>,
+) -> Result<Made, String> {
     let name = safe_name(&js::text(message, "name").unwrap_or_default())?;
     let mut builder = match sources {
         [one] if js::flag(message, "isFolder") != Some(true) => {
@@ -77,13 +111,29 @@ async fn hash(message: &JsValue, sources: &[Source]) -> Result<Made, String> {
     for tracker in js::texts(message, "trackers", 64) {
         builder = builder.tracker(tracker);
     }
+    for url in js::texts(message, "webSeeds", 64) {
+        builder = builder.web_seed(url);
+    }
+    if let Some(bytes) = js::number(message, "pieceLength") {
+        builder = builder.piece_length(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+    builder = builder.private(js::flag(message, "private") == Some(true));
+    if let Some(comment) = js::text(message, "comment") {
+        builder = builder.comment(comment);
+    }
+    if let Some(program) = js::text(message, "createdBy") {
+        builder = builder.created_by(program);
+    }
+    if let Some(seconds) = js::number(message, "created") {
+        builder = builder.created(seconds);
+    }
     let failed = |e: CreateError| e.to_string();
     let unused = builder.hasher().map_err(failed)?;
     let mut hasher = unused.clone();
     for source in sources {
         let mut at = 0;
         while at < source.length {
-            let chunk = read(&source.blob, at, CHUNK.min(source.length - at)).await?;
+            let chunk = reading.chunk(source, at).await?;
             hasher.update(&chunk);
             at += chunk.len() as u64;
         }
@@ -108,7 +158,12 @@ fn taken_up(driver: &Driver, info_hash: InfoHash) -> Option<Result<(), String>> 
 }
 
 /// Stores the files of a torrent that nobody has taken up, or nothing.
-async fn keep(driver: &Driver, sources: &[Source], made: &Made) -> Result<(), String> {
+async fn keep(
+    driver: &Driver,
+    sources: &[Source],
+    made: &Made,
+    reading: &mut Reading<'_>,
+) -> Result<(), String> {
     let storage = &driver.storage;
     let Metainfo {
         info_hash,
@@ -126,7 +181,7 @@ async fn keep(driver: &Driver, sources: &[Source], made: &Made) -> Result<(), St
         driver.input(Input::Tick);
     }
     let files = storage.begin_new(info_hash);
-    let stored = store(driver, &files, sources, made).await;
+    let stored = store(driver, &files, sources, made, reading).await;
     // A torrent that was removed meanwhile counts as new. One that was taken up since is not for this function to
     // discard.
     let is_left = (is_new || files.are_deleted()) && taken_up(driver, info_hash).is_none();
@@ -216,13 +271,14 @@ async fn store(
     files: &NewFiles,
     sources: &[Source],
     made: &Made,
+    reading: &mut Reading<'_>,
 ) -> Result<(), String> {
     let (storage, info_hash) = (&driver.storage, made.torrent.info_hash);
     let mut hasher = made.hasher.clone();
     for (index, source) in sources.iter().enumerate() {
         let mut at = 0;
         while at < source.length {
-            let chunk = read(&source.blob, at, CHUNK.min(source.length - at)).await?;
+            let chunk = reading.chunk(source, at).await?;
             if let Some(there) = taken_up(driver, info_hash) {
                 return there;
             }

@@ -12,6 +12,7 @@ use crate::io::{
     ClientSnapshot, Event, Limits, MoneySnapshot, PaymentNeed, PeerPayment, PeerSnapshot, Period,
     Priority, Receipt, Sum, TorrentSnapshot, TorrentState, WebSeedSnapshot, WebSeedState,
 };
+use crate::metainfo::Metainfo;
 use crate::types::InfoHash;
 
 /// The answer to a page that joins.
@@ -210,6 +211,20 @@ fn peer_payment(payment: &PeerPayment) -> JsValue {
         ("paidFine", big(payment.paid.0)),
         ("blocks", num(payment.blocks)),
         ("note", payment.note.as_str().into()),
+    ])
+}
+
+/// What a .torrent file says, and the file.
+pub fn source(meta: &Metainfo) -> JsValue {
+    let texts = |texts: Vec<&String>| list(texts.into_iter().map(|text| text.as_str().into()));
+    object(&[
+        ("torrent", js::buffer(&meta.to_torrent()).into()),
+        ("trackers", texts(meta.trackers.iter().flatten().collect())),
+        ("webSeeds", texts(meta.web_seeds.iter().collect())),
+        ("comment", maybe_text(meta.comment.as_deref())),
+        ("createdBy", maybe_text(meta.created_by.as_deref())),
+        ("created", meta.created.map_or(JsValue::NULL, num)),
+        ("private", meta.private.into()),
     ])
 }
 

@@ -33,7 +33,7 @@ const CASES = [
   [
     "whose script is not there",
     { "/dist/worker.js": "/nowhere" },
-    /The engine stopped \(its script could not be loaded\) and was restarted 3 times: reload the page\./,
+    /The engine stopped \(.*worker\.js could not be loaded: .*`workerUrl`; .*`piecework\/vite`\) and was restarted 3 times/,
   ],
   [
     "whose wasm is not there",

@@ -204,3 +204,38 @@ test("a killed Firefox fetches no verified piece again", async () => {
   const most = length - before.verified + MIB + 128 * 16_384;
   assert.ok(after.downloaded <= most, `${after.downloaded} bytes fetched after the kill, at most ${most} are right`);
 });
+
+test("in Firefox a stream is seeded, answers come as a web server's, and a signal stops one", async () => {
+  const page = await firefox(await site());
+  await page.run("start({})");
+  const seen = await page.run(`(async () => {
+    const film = new Blob([Uint8Array.from({ length: ${2 * MIB} }, (_, i) => i % 251)]);
+    window.torrent = await client.seed(Object.assign(film.stream(), { name: "film.mp4" }), { comment: "a film" });
+    const part = await torrent.fetch("film.mp4", { headers: { range: "bytes=1000-1002" } });
+    const bytes = [...new Uint8Array(await part.arrayBuffer())];
+    const same = await torrent.fetch(0, { headers: { "if-none-match": part.headers.get("etag") } });
+    const stop = new AbortController();
+    const reader = (await torrent.fetch("film.mp4", { signal: stop.signal })).body.getReader();
+    const first = (await reader.read()).value.length;
+    stop.abort(new Error("enough"));
+    const ended = await reader.read().then(() => "it was read", (error) => error.message);
+    let length = 0;
+    for await (const chunk of torrent.files[0]) length += chunk.length;
+    const { comment, progress, done } = torrent;
+    return { status: part.status, range: part.headers.get("content-range"), type: part.headers.get("content-type"),
+      bytes, same: same.status, first, ended, length, comment, progress, done };
+  })()`);
+  assert.deepEqual(seen, {
+    status: 206,
+    range: `bytes 1000-1002/${2 * MIB}`,
+    type: "video/mp4",
+    bytes: [1000 % 251, 1001 % 251, 1002 % 251],
+    same: 304,
+    first: 256 * 1024,
+    ended: "enough",
+    length: 2 * MIB,
+    comment: "a film",
+    progress: 1,
+    done: true,
+  });
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { kill, site } from "../support/harness.mjs";
-import { Scene, UNIT_FINE } from "../support/paid/scene.mjs";
+import { RESALE_FINE, Scene, UNIT_FINE } from "../support/paid/scene.mjs";
 import { BLOCK, MIB } from "../support/paid/terms.mjs";
 import { add, deposit, settled, viewer } from "../support/paid/viewer.mjs";
 import { RemoteWallet } from "../support/paid/wallet.mjs";
@@ -19,7 +19,6 @@ const VISITS = [
 ];
 /** Half of what was paid. */
 const RESALE = 5_000_000n;
-const RESALE_FINE = ((RESALE << 24n) * 16_384n + 999_999_999n) / 1_000_000_000n;
 
 /** All that a page earned, with what it has redeemed, and its lines of the history. */
 const earnings = (page) =>

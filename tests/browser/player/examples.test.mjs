@@ -7,7 +7,7 @@ import { streamTitle } from "../support/paid/stream.mjs";
 import { test } from "../support/tests.mjs";
 
 const ROOT = join(distFile("."), "../../..");
-const PLAIN = readFileSync(join(ROOT, "www/npm/examples/plain/index.html"), "utf8");
+const PLAIN = readFileSync(join(ROOT, "www/npm/examples/plain/site/index.html"), "utf8");
 /** The files that a site serves beside the page and the service worker. */
 const FILES = ["player.js", "piecework.js", "worker.js", "piecework_bg.wasm"];
 

@@ -99,21 +99,26 @@ process.on("exit", () => {
   for (const path of folders) remove(path);
 });
 
-/** Serves a folder of pages (default: ours), the package's dist/ and single files (`mounts`) on a free port. */
-export async function site({ pages = join(here, "pages"), policy = CSP, mounts = {} } = {}) {
+/**
+ * Serves a folder of pages (default: ours), the package's dist/ and single files (`mounts`) on a free port. With
+ * `bare`, the folder has all that the site serves, and nothing of the package is added.
+ */
+export async function site({ pages = join(here, "pages"), policy = CSP, mounts = {}, bare = false } = {}) {
   const types = {
     ".html": "text/html",
     ".js": "text/javascript",
+    ".json": "application/json",
     ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
     ".wasm": "application/wasm",
   };
   const files = new Set();
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, "http://x").pathname);
     const own =
-      path === "/piecework-sw.js"
+      !bare && path === "/piecework-sw.js"
         ? join(dist, "sw.js")
-        : path.startsWith("/dist/")
+        : !bare && path.startsWith("/dist/")
           ? join(dist, path.slice(6))
           : join(pages, path === "/" ? "index.html" : path);
     const file = mounts[path] ?? own;
@@ -164,16 +169,25 @@ function remove(path) {
   folders.delete(path);
 }
 
-/** A browser with this profile (default: a new one). It hides its addresses behind mDNS names if asked. */
+/**
+ * A browser with this profile (default: a new one). It hides its addresses behind mDNS names if asked. `ignore` are
+ * those of Playwright's own flags that it leaves out.
+ */
 export async function browser(
   profile = folder("profile"),
-  { hidesAddresses = false, flags = [], program = process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium" } = {},
+  {
+    hidesAddresses = false,
+    flags = [],
+    ignore = [],
+    program = process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium",
+  } = {},
 ) {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: program,
     headless: true,
     chromiumSandbox: false,
     args: [...FLAGS, ...(hidesAddresses ? [] : [SHOW_ADDRESSES]), ...flags],
+    ignoreDefaultArgs: ignore,
   });
   endings.push(() => context.close().catch(() => undefined));
   return { context, profile };

@@ -2,7 +2,10 @@
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { folder, native, open, run } from "./harness.mjs";
+import { folder, freezable, native, open, ours, run } from "./harness.mjs";
+
+/** The line that a native peer prints when it offers all of a title. */
+const SEEDING = /^seeding /;
 
 /** A .torrent of so many bytes: its text for `add`, its digest, and a call that seeds it. */
 export async function film(tracker, length) {
@@ -12,23 +15,22 @@ export async function film(tracker, length) {
   writeFileSync(join(data, "film.bin"), bytes);
   const file = join(data, "film.torrent");
   const created = await run(["create", join(data, "film.bin"), "--tracker", tracker, "-o", file]);
+  const seeding = (options) => [
+    "seed",
+    file,
+    "--data",
+    data,
+    ...(options.includes("--state") ? [] : ["--state", join(data, "state")]),
+    ...options,
+  ];
   return {
     infoHash: /[0-9a-f]{40}/.exec(created)[0],
     torrent: readFileSync(file).toString("base64"),
     digest: createHash("sha256").update(bytes).digest("hex"),
     /** Starts a seeder; each of several needs a `--state` of its own. */
-    seed: (...options) =>
-      native(
-        [
-          "seed",
-          file,
-          "--data",
-          data,
-          ...(options.includes("--state") ? [] : ["--state", join(data, "state")]),
-          ...options,
-        ],
-        /^seeding /,
-      ),
+    seed: (...options) => native(seeding(options), SEEDING),
+    /** The same seeder, which can be stopped. */
+    seedFreezably: (...options) => freezable(ours("piecework"), seeding(options), SEEDING),
   };
 }
 

@@ -25,12 +25,13 @@ export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { ReadOptions } from "./reading.js";
-export type { FileSource, TorrentSource } from "./source.js";
+export type { FileSource, ParsedTorrent, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
-export type { FilePriority, PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats, WebSeedStats, } from "./torrent.js";
+export type { FileEvents, FilePriority, PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats, WebSeedStats, } from "./torrent.js";
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";
+export type { EngineChoice } from "./way.js";
 export type { RedemptionCost } from "./worth.js";
 
 // ---- client
@@ -41,6 +42,7 @@ import type { PaymentLack } from "./lack.js";
 import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import { type FileSource, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
+import { type EngineChoice } from "./way.js";
 import { type Eip1193Provider, type WalletInfo } from "./wallet.js";
 import type { RedemptionCost } from "./worth.js";
 /**
@@ -91,6 +93,11 @@ export interface ClientOptions {
     serviceWorkerUrl?: string | URL;
     /** The service worker's scope. Default: its folder. */
     serviceWorkerScope?: string | URL;
+    /**
+     * Whose engine it uses. Default "auto": that of the Piecework extension where its user allowed it to this site, else
+     * one in the site's own pages. See {@link EngineChoice}.
+     */
+    engine?: EngineChoice;
     /** Carry channels over ports instead of transferring them. Default: `?bridge=1` in the page's URL. */
     bridge?: boolean;
 }
@@ -124,11 +131,30 @@ export interface AddOptions {
     maxPricePerGB?: Decimal;
     /** Selling price per 10^9 bytes for this torrent, kept for later visits; 0 gives it away. */
     sellPricePerGB?: Decimal;
+    /**
+     * Gives it up until {@link Torrent.ready}: what waits for the torrent ends with the signal's reason, and what nobody
+     * else uses of it is fetched no more.
+     */
+    signal?: AbortSignal | null;
 }
-/** How a new torrent is made. */
+/** How a new torrent is made. Trackers and web seeds are written into its .torrent file. */
 export interface SeedOptions extends AddOptions {
     /** Default: the name of the file or of the chosen folder, or "files". */
     name?: string;
+    /** Bytes of a piece, 1 to 2^26. Default: by the length, a power of two from 16 KiB to 4 MiB. */
+    pieceLength?: number;
+    /** Peers come from its own trackers alone (BEP 27): name some in `trackers`. */
+    private?: boolean;
+    /** A text for whoever reads the .torrent file. */
+    comment?: string;
+    /** The program that makes it. */
+    createdBy?: string;
+    /** When it is made. Default: the file does not say. */
+    created?: Date;
+    /** Hears how far it is, in bytes. The files are read twice, so `total` is twice their length. */
+    onProgress?: (done: number, total: number) => void;
+    /** Takes it back: nothing of it stays. Later than {@link onProgress} tells, it does so until {@link Torrent.ready}. */
+    signal?: AbortSignal | null;
 }
 /** A wallet that the page has a provider of. */
 export interface WalletChoice {
@@ -180,6 +206,12 @@ export interface ClientStats {
 }
 /** The events of a client. `text` is always a full sentence. */
 export interface ClientEvents {
+    /** A torrent was taken up by this client. */
+    add: Torrent;
+    /** Name and files of a torrent are known. */
+    torrent: Torrent;
+    /** A torrent is this client's no more. */
+    remove: Torrent;
     warning: {
         readonly text: string;
         readonly torrent: Torrent | null;
@@ -223,11 +255,30 @@ export declare class Client extends Emitter<ClientEvents> {
     /** The torrents of this client, in the order they were added. */
     get torrents(): Torrent[];
     /**
-     * Takes up a magnet link, a .torrent file (its bytes or its address), or an info hash (40 hexadecimal digits, or 20
-     * bytes). An info hash alone takes up a torrent that is stored here, with its own trackers, else a torrent to be
-     * found by the trackers that are given.
+     * Takes up a magnet link, a .torrent file (its bytes or its address), a parsed torrent, or an info hash (40
+     * hexadecimal digits, 32 of base32, or 20 bytes). An info hash alone takes up a torrent that is stored here, with its
+     * own trackers, else a torrent to be found by the trackers that are given.
      */
     add(source: TorrentSource, options?: AddOptions): Promise<Torrent>;
+    /**
+     * The torrent of this client that an info hash, a magnet link or a parsed torrent means; null if there is none. Of a
+     * .torrent file look for its `infoHash` in {@link torrents}.
+     */
+    get(source: string | URL | ArrayBuffer | ArrayBufferView | {
+        readonly infoHash: string;
+    }): Torrent | null;
+    /** {@link Torrent.remove} of the torrent that {@link get} gives. */
+    remove(source: Parameters<Client["get"]>[0], options?: {
+        deleteData?: boolean;
+    }): Promise<void>;
+    /** Bytes per second that this client's torrents get. */
+    get downloadSpeed(): number;
+    /** Bytes per second that this client's torrents give. */
+    get uploadSpeed(): number;
+    /** The verified part of what is selected in all torrents of this client, from 0 to 1; 1 if nothing is. */
+    get progress(): number;
+    /** Bytes that went to peers for each that came, over this client's torrents; 0 while none came. */
+    get ratio(): number;
     /**
      * Makes a torrent from files and seeds it. Files chosen as a folder keep their paths; a file without a name is called
      * "file 1" and so on. Files that change meanwhile are refused, and so are those of a torrent that is in use and not
@@ -246,6 +297,12 @@ export declare class Client extends Emitter<ClientEvents> {
     stats(): Promise<ClientStats>;
     /** Bytes per second over all torrents; null: no cap; 0: no upload. */
     setUploadLimit(bytesPerSecond: number | null): Promise<void>;
+    /** Bytes per second over all torrents; null: no cap; 0: nothing is fetched. */
+    setDownloadLimit(bytesPerSecond: number | null): Promise<void>;
+    /** {@link setDownloadLimit} as WebTorrent names it: -1 is no cap. */
+    throttleDownload(rate: number): Promise<void>;
+    /** {@link setUploadLimit} as WebTorrent names it: -1 is no cap. */
+    throttleUpload(rate: number): Promise<void>;
     /**
      * Bytes that all torrents may take, see {@link ClientOptions.storageLimit}; null leaves it to the browser's quota.
      */
@@ -261,19 +318,24 @@ export declare class Client extends Emitter<ClientEvents> {
      * one wallet, or a provider of the page's own, as wagmi, viem or WalletConnect make it. `silent` asks only for an
      * account that the wallet shows this site anyway, without a prompt. Answers the account. The provider must do the
      * account's `eth_sendTransaction`; it need not know the chain if {@link PaymentOptions.chainParams} describe it.
+     * After the signal aborted, an answer of the wallet connects nothing.
      */
     connectWallet(wallet?: string | WalletChoice, options?: {
         silent?: boolean;
+        signal?: AbortSignal | null;
     }): Promise<string>;
     /** The connected account, or null. */
     get walletAddress(): string | null;
     /**
      * Puts money and a bond (default 1.25 times as much) into the vault: one prompt with EIP-5792, else two.
-     * Both come back by {@link exit} and {@link withdraw}, less what was spent.
+     * Both come back by {@link exit} and {@link withdraw}, less what was spent. The signal ends the waiting, and no
+     * prompt comes after it; a prompt that the wallet shows, and a transaction that was sent, are not taken back, and the
+     * next call takes up what came of them.
      */
-    deposit({ amount, bond }: {
+    deposit({ amount, bond, signal, }: {
         amount: Decimal;
         bond?: Decimal;
+        signal?: AbortSignal | null;
     }): Promise<AccountInfo>;
     /** The connected wallet's account, as the chain has it. */
     account(): Promise<AccountInfo>;
@@ -282,10 +344,11 @@ export declare class Client extends Emitter<ClientEvents> {
     /**
      * Redeems the earnings to the connected wallet: one transaction for every 128 ranges. `due` leaves out ranges that
      * are not worth their gas; where the site names {@link PaymentOptions.coinPrice}, it sends nothing whose gas costs
-     * more than {@link PaymentOptions.maxGasPercent} of what it brings.
+     * more than {@link PaymentOptions.maxGasPercent} of what it brings. The signal is as that of {@link deposit}.
      */
     redeem(options?: {
         due?: boolean;
+        signal?: AbortSignal | null;
     }): Promise<{
         paid: bigint;
         batches: number;
@@ -297,10 +360,17 @@ export declare class Client extends Emitter<ClientEvents> {
     redemptionCost(): Promise<RedemptionCost>;
     /** The slice of a deposit that is made now, for {@link proposedDeposit}; in base units. */
     get depositSlice(): bigint;
-    /** Starts the waiting time after which {@link withdraw} works. It cannot be cancelled. */
-    exit(): Promise<AccountInfo>;
-    /** Takes back the rest of deposit and bond, once the waiting time is over. */
-    withdraw(): Promise<void>;
+    /**
+     * Starts the waiting time after which {@link withdraw} works. It cannot be cancelled: the signal ends the waiting for
+     * the transaction alone.
+     */
+    exit(options?: {
+        signal?: AbortSignal | null;
+    }): Promise<AccountInfo>;
+    /** Takes back the rest of deposit and bond, once the waiting time is over. The signal is as that of {@link exit}. */
+    withdraw(options?: {
+        signal?: AbortSignal | null;
+    }): Promise<void>;
     /** Every deposit of the connected wallet, also ones whose session key is lost. */
     recoverDeposits(): Promise<RecoverableDeposit[]>;
     /**
@@ -324,11 +394,30 @@ export declare class Client extends Emitter<ClientEvents> {
 }
 
 // ---- source
+/** A torrent as `parse-torrent` describes it, as far as it is read; also a {@link Torrent}. */
+export interface ParsedTorrent {
+    readonly infoHash: string;
+    /** The whole .torrent file. */
+    readonly torrentFile?: Uint8Array | null;
+    /** The info dictionary as it stands in the .torrent file. */
+    readonly infoBuffer?: Uint8Array;
+    readonly name?: string;
+    readonly announce?: readonly string[];
+    readonly urlList?: readonly string[];
+}
 /** A source that {@link Client.add} takes. */
-export type TorrentSource = string | URL | Blob | ArrayBuffer | ArrayBufferView;
-/** A source of one file that {@link Client.seed} takes. */
-export type FileSource = Blob | ArrayBuffer | ArrayBufferView;
-/** A source as it was read: a magnet link, an info hash, the address of a .torrent file, or the file's bytes. */
+export type TorrentSource = string | URL | Blob | ArrayBuffer | ArrayBufferView | ParsedTorrent;
+/**
+ * A source of one file that {@link Client.seed} takes. Its name is that of the File, or its property `name`, which may
+ * be a path with `/`. Streams give chunks of type Uint8Array, 1 GiB in all at the most.
+ */
+export type FileSource = (Blob | ArrayBuffer | ArrayBufferView | ReadableStream) & {
+    readonly name?: string;
+};
+/**
+ * A source as it was read: a magnet link, an info hash, the address of a .torrent file, the file's bytes, or a parsed
+ * torrent.
+ */
 export type Recognised = {
     magnet: string;
 } | {
@@ -337,6 +426,8 @@ export type Recognised = {
     url: string;
 } | {
     torrent: Blob | Uint8Array;
+} | {
+    parsed: ParsedTorrent;
 };
 /** One file of a torrent to be made. */
 export interface FileEntry {
@@ -346,6 +437,8 @@ export interface FileEntry {
 }
 /** Reads a torrent's source as the caller gave it; throws a sentence that lists the accepted sources. */
 export declare function recognise(source: unknown): Recognised;
+/** The info hash of what {@link Client.get} takes, if it shows: not of a .torrent file. */
+export declare function hashIn(source: unknown): string | null;
 /** A link as it was pasted, without what surrounds or breaks it. */
 export declare function plainLink(text: string): string;
 /** No .torrent file is longer. A longer file was taken for one by mistake, and would fill the memory. */
@@ -358,6 +451,8 @@ export declare function fileEntries(source: unknown): {
     name: string | null;
     isFolder: boolean;
 };
+/** The files of a source, one by one. */
+export declare function filesIn(source: unknown): unknown[];
 
 // ---- torrent
 import { Emitter } from "./emitter.js";
@@ -464,6 +559,14 @@ export interface TorrentStats {
 export interface TorrentEvents {
     /** Name and files are known. */
     ready: Torrent;
+    /** The same as `ready`, as WebTorrent names it. */
+    metadata: Torrent;
+    /** Bytes that came from peers and web seeds since the last one of these events; each second in which some came. */
+    download: number;
+    /** Bytes that went to peers since the last one; each second in which some went. */
+    upload: number;
+    /** It lacks something and nobody is connected, at first and then every 30 seconds. Peers come from trackers alone. */
+    noPeers: "tracker";
     /** Everything that is selected is verified and stored. */
     done: Torrent;
     piece: {
@@ -490,7 +593,20 @@ export interface TorrentEvents {
         readonly reason: PaymentLack;
     };
 }
-/** One torrent of a {@link Client}. */
+/** The events of a file. */
+export interface FileEvents {
+    /** The last of its bytes was verified, while somebody listened. */
+    done: TorrentFile;
+    /** This page, or a player by the service worker, begins to read these bytes of it; `end` is one past the last. */
+    stream: {
+        readonly start: number;
+        readonly end: number;
+    };
+}
+/**
+ * One torrent of a {@link Client}. Its properties are as the engine said last: while they are looked at, they are asked
+ * for anew four times a second at the most; {@link stats} waits for the answer.
+ */
 export declare class Torrent extends Emitter<TorrentEvents> {
     #private;
     /** 40 hexadecimal digits. */
@@ -503,14 +619,60 @@ export declare class Torrent extends Emitter<TorrentEvents> {
     length: number;
     /** Empty until {@link ready}. Padding is left out, so an index here is not one in the torrent. */
     files: TorrentFile[];
-    /** The .torrent of a torrent made by {@link Client.seed}. */
-    torrentFile: Uint8Array | null;
+    /** Its .torrent file; null until {@link ready}. */
+    torrentFile: Uint8Array<ArrayBuffer> | null;
+    /** Bytes of every piece but the last; 0 until {@link ready}. */
+    pieceLength: number;
+    /** Pieces in all; 0 until {@link ready}. */
+    pieceCount: number;
+    /** Peers come from its own trackers alone (BEP 27). */
+    private: boolean;
+    /** A text of its author, if a .torrent file brought one: show it as text only. */
+    comment: string | null;
+    /** The program that made it, likewise. */
+    createdBy: string | null;
+    /** When it was made, likewise. */
+    created: Date | null;
     /** Where it stands now. */
     stats(): Promise<TorrentStats>;
+    /** Bytes per second from peers and web seeds. */
+    get downloadSpeed(): number;
+    /** Bytes per second to peers. */
+    get uploadSpeed(): number;
+    /** Verified bytes, those of earlier visits included. (`stats().downloaded` counts what came, as {@link received}.) */
+    get downloaded(): number;
+    /** Bytes that came in this run of the engine, bad and doubled ones included. */
+    get received(): number;
+    /** Bytes that went to peers in this run of the engine. */
+    get uploaded(): number;
+    /** {@link uploaded} for each byte {@link received}, or for each of the torrent's if none came. */
+    get ratio(): number;
+    /** The verified part of what is selected, from 0 to 1. */
+    get progress(): number;
+    /** Milliseconds until everything that is selected is here, at the present speed; Infinity if nothing comes. */
+    get timeRemaining(): number;
+    /** Connected peers. */
+    get numPeers(): number;
+    /** Everything that is selected is verified. */
+    get done(): boolean;
+    /** {@link pause} was called, here or on another page. */
+    get paused(): boolean;
+    /** Bytes of the last piece; 0 until {@link ready}. */
+    get lastPieceLength(): number;
+    /** A piece is verified. */
+    has(piece: number): boolean;
+    /** The trackers that it is announced to. */
+    get announce(): string[];
+    /** A link to it, with its name, trackers and web seeds as far as they are known (BEP 9, BEP 19). */
+    get magnetURI(): string;
+    /** {@link torrentFile} as a file to be saved; null until {@link ready}. */
+    get torrentFileBlob(): Blob | null;
     /** Closes its connections and fetches nothing. */
     pause(): Promise<void>;
     /** Undoes {@link pause}. */
     resume(): Promise<void>;
+    /** Closes the connection with a peer, by its {@link PeerStats.id}. The peer may come again. */
+    removePeer(peer: number): Promise<void>;
     /** Stops and forgets it, and deletes its data if asked. */
     remove(options?: {
         deleteData?: boolean;
@@ -551,7 +713,7 @@ export declare class Torrent extends Emitter<TorrentEvents> {
     setSellPricePerGB(price: Decimal): Promise<void>;
 }
 /** One file of a torrent. Reading it fetches the missing pieces, in the order in which they are read. */
-export declare class TorrentFile {
+export declare class TorrentFile extends Emitter<FileEvents> {
     #private;
     /** Components of its path; from strangers: show as text only. */
     readonly path: readonly string[];
@@ -567,19 +729,39 @@ export declare class TorrentFile {
     select(priority?: "normal" | "high"): Promise<void>;
     /** Fetches it no more, at later visits too. What is here of it stays. */
     deselect(): Promise<void>;
+    /** Its verified bytes. */
+    get downloaded(): number;
+    /** The verified part of it, from 0 to 1. */
+    get progress(): number;
+    /** A piece of the torrent has bytes of it. */
+    includes(piece: number): boolean;
     /** Its last path component. */
     get name(): string;
     /** {@link length}, as a `File` names it. */
     get size(): number;
     /** Its media type, by the ending of its name. */
     get type(): string;
+    /** What {@link url} gives, where the service worker controls this page already; else null: wait for `url()`. */
+    get streamURL(): string | null;
     /**
      * A URL that the service worker answers, with ranges, while this page is open. A player that is given it without
      * {@link streamTo} or {@link follow} makes the engine fetch as far ahead as the browser likes.
+     *
+     * Without a service worker it is the URL of a Blob, until the torrent is removed: of a file that is all here, up to
+     * 512 MiB; or of one up to 32 MiB, which is fetched whole first, unless the page has `payments`.
+     *
+     * @throws an error that names what is missing, and the way out, for other files without a service worker.
      */
-    url(): Promise<string>;
-    /** Plays it: sets `src` as soon as the service worker controls this page, and follows the player. */
-    streamTo(video: HTMLMediaElement): Promise<void>;
+    url({ signal }?: {
+        signal?: AbortSignal;
+    }): Promise<string>;
+    /**
+     * Plays it: sets `src` as soon as the service worker controls this page, and follows the player. Without a service
+     * worker as {@link url} says.
+     */
+    streamTo(video: HTMLMediaElement, options?: {
+        signal?: AbortSignal;
+    }): Promise<void>;
     /**
      * Holds what is fetched for a player whose source is {@link url} to what it needs: 30 seconds of the film ahead of
      * the picture, at most an eighth of the file, at least 1 MiB. Ends when the player's source changes, or by the
@@ -743,17 +925,17 @@ export declare class Payments {
     /** Connects a wallet of {@link discover} by its id, the only one, or a provider of the page's own. */
     connect(wallet: string | {
         provider: unknown;
-    } | undefined, silent: boolean): Promise<string>;
+    } | undefined, silent: boolean, signal?: AbortSignal | null): Promise<string>;
     /** Ends it: the user gets no prompt any more. */
     destroy(): void;
     /**
      * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. A deposit that was sent earlier,
      * and whose end nobody saw, is followed first. If it was the same and has arrived, the wallet is asked for nothing.
      */
-    deposit(amount: bigint, bond: bigint): Promise<AccountInfo>;
+    deposit(amount: bigint, bond: bigint, signal?: AbortSignal | null): Promise<AccountInfo>;
     /** This wallet's account with this browser's session key. */
     account(): Promise<AccountInfo>;
-    redeem(due: boolean): Promise<{
+    redeem(due: boolean, signal?: AbortSignal | null): Promise<{
         paid: bigint;
         batches: number;
     }>;
@@ -950,6 +1132,18 @@ export type Paid = (hash: string, fee: bigint) => void;
 /** A request to a wallet; see {@link Wallet.request}. */
 export declare function requestOf<T>(provider: Eip1193Provider, method: string, params: unknown): Promise<T>;
 
+// ---- way
+import { type LinkEvents, type LinkOptions } from "./link.js";
+import { type Way } from "./provider.js";
+/**
+ * Which engine a client uses. "own": one in the pages of this site. "extension": that of the Piecework extension, which
+ * asks its user if this site is new to it; without the extension the client cannot be made. "auto": the extension's
+ * where its user allowed it to this site before, else an own one. A port: the one of a provider that the page has.
+ */
+export type EngineChoice = "auto" | "own" | "extension" | MessagePort;
+/** The way by this choice. Where it is not known at once, requests wait. */
+export declare function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEvents): Way;
+
 // ---- errors
 /** An error whose message is a full sentence and says what to do. */
 export declare class PieceworkError extends Error {
@@ -974,7 +1168,7 @@ export declare class PieceworkRejectedError extends PieceworkError {
 }
 /** A missing feature, and the way out. */
 export interface MissingFeature {
-    readonly feature: "secure-context" | "webrtc" | "opfs" | "service-worker" | "web-locks" | "wasm";
+    readonly feature: "secure-context" | "webrtc" | "opfs" | "web-locks" | "wasm";
     /** A full sentence: the missing feature and the way out. */
     readonly text: string;
 }
@@ -985,8 +1179,16 @@ export declare function missing(): MissingFeature[];
 /** Typed events. A listener that throws does not keep the others from hearing. */
 export declare class Emitter<Events extends object> {
     #private;
-    /** Listens; call the returned function to stop. */
-    on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void;
+    /** Listens, until the returned function is called, {@link off}, or the signal aborts. */
+    on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void, options?: {
+        signal?: AbortSignal;
+    }): () => void;
+    /** Listens to the next event of this name alone. */
+    once<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void, options?: {
+        signal?: AbortSignal;
+    }): () => void;
+    /** Listens no more. */
+    off<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): void;
 }
 
 // ---- units
@@ -1077,15 +1279,18 @@ export declare const BOND_EXPLAINED: string;
 
 // ---- player
 import { Client, type Eip1193Provider, type Torrent } from "./index.js";
+/** On a server, where pages are made ahead, there are no elements, and the module may be loaded all the same. */
+declare const Base: typeof HTMLElement;
 /**
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
  *
  * The attributes stand in docs/page.md: the title (`src`, `magnet`, `torrent`), what a video takes (`poster`, `muted`,
  * `loop`, `autoplay`, `crossorigin`; `controls="none"` for a page with controls of its own), uploading (`consent`,
- * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`, and
- * payments. `<track>` children are the video's, and so are the torrent's `.vtt` files that are named as the film is. A
- * page that has a client of its own sets the property `client` before the element is connected.
+ * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`,
+ * payments, `engine`, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>` children are
+ * the video's, and so are the torrent's `.vtt` files that are named as the film is. A page that has a client of its own
+ * sets the property `client` before the element is connected.
  *
  * Events, none of which bubbles: those of the video but `error`; `torrent` (its `detail` is the {@link Torrent}, which
  * is ready), `done` (all that was wanted is here), `paymentneeded` (`{ pricePerGB, cost, reason }`, in base units;
@@ -1100,7 +1305,7 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * stays. The element reports an error once, to a screen reader too. It does not report numbers that change all the
  * time.
  */
-export declare class PieceworkPlayer extends HTMLElement {
+export declare class PieceworkPlayer extends Base {
     #private;
     static readonly observedAttributes: readonly string[];
     /** Use this client instead of one made from the attributes. */
@@ -1117,6 +1322,12 @@ export declare class PieceworkPlayer extends HTMLElement {
     /** Pauses, as the video does. */
     pause(): void;
 }
+declare global {
+    interface HTMLElementTagNameMap {
+        "piecework-player": PieceworkPlayer;
+    }
+}
+export {};
 
 // ---- streams
 /**

@@ -19,6 +19,7 @@ const PUBLIC = [
   "ice",
   "lack",
   "wallet",
+  "way",
   "errors",
   "emitter",
   "units",

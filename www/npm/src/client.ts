@@ -1,14 +1,17 @@
+import { abortable } from "./aborting.js";
 import { Emitter } from "./emitter.js";
 import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js";
 import { historyOf, type HistoryEntry, type Receipts } from "./history.js";
 import { defaultIceServers } from "./ice.js";
 import type { PaymentLack } from "./lack.js";
-import { Link } from "./link.js";
 import { filesOf, iceServersOf, trackersOf, webSeedsOf } from "./lists.js";
 import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
+import type { Way } from "./provider.js";
 import {
   fileEntries,
+  filesIn,
+  hashIn,
   recognise,
   torrentBytes,
   type FileSource,
@@ -17,6 +20,7 @@ import {
 } from "./source.js";
 import { Torrent, type Wishes } from "./torrent.js";
 import { bondFor, floorFine } from "./units.js";
+import { wayBy, type EngineChoice } from "./way.js";
 import { discover, type Eip1193Provider, type WalletInfo } from "./wallet.js";
 import type { RedemptionCost } from "./worth.js";
 
@@ -68,6 +72,11 @@ export interface ClientOptions {
   serviceWorkerUrl?: string | URL;
   /** The service worker's scope. Default: its folder. */
   serviceWorkerScope?: string | URL;
+  /**
+   * Whose engine it uses. Default "auto": that of the Piecework extension where its user allowed it to this site, else
+   * one in the site's own pages. See {@link EngineChoice}.
+   */
+  engine?: EngineChoice;
   /** Carry channels over ports instead of transferring them. Default: `?bridge=1` in the page's URL. */
   bridge?: boolean;
 }
@@ -102,12 +111,31 @@ export interface AddOptions {
   maxPricePerGB?: Decimal;
   /** Selling price per 10^9 bytes for this torrent, kept for later visits; 0 gives it away. */
   sellPricePerGB?: Decimal;
+  /**
+   * Gives it up until {@link Torrent.ready}: what waits for the torrent ends with the signal's reason, and what nobody
+   * else uses of it is fetched no more.
+   */
+  signal?: AbortSignal | null;
 }
 
-/** How a new torrent is made. */
+/** How a new torrent is made. Trackers and web seeds are written into its .torrent file. */
 export interface SeedOptions extends AddOptions {
   /** Default: the name of the file or of the chosen folder, or "files". */
   name?: string;
+  /** Bytes of a piece, 1 to 2^26. Default: by the length, a power of two from 16 KiB to 4 MiB. */
+  pieceLength?: number;
+  /** Peers come from its own trackers alone (BEP 27): name some in `trackers`. */
+  private?: boolean;
+  /** A text for whoever reads the .torrent file. */
+  comment?: string;
+  /** The program that makes it. */
+  createdBy?: string;
+  /** When it is made. Default: the file does not say. */
+  created?: Date;
+  /** Hears how far it is, in bytes. The files are read twice, so `total` is twice their length. */
+  onProgress?: (done: number, total: number) => void;
+  /** Takes it back: nothing of it stays. Later than {@link onProgress} tells, it does so until {@link Torrent.ready}. */
+  signal?: AbortSignal | null;
 }
 
 /** A wallet that the page has a provider of. */
@@ -159,6 +187,12 @@ export interface ClientStats {
 
 /** The events of a client. `text` is always a full sentence. */
 export interface ClientEvents {
+  /** A torrent was taken up by this client. */
+  add: Torrent;
+  /** Name and files of a torrent are known. */
+  torrent: Torrent;
+  /** A torrent is this client's no more. */
+  remove: Torrent;
   warning: { readonly text: string; readonly torrent: Torrent | null };
   error: { readonly error: Error; readonly torrent: Torrent | null };
   /** A line for the payment log. */
@@ -182,7 +216,7 @@ const DEFAULT_UPLOAD = 2_500_000;
  * them from a click.
  */
 export class Client extends Emitter<ClientEvents> {
-  readonly #link: Link;
+  readonly #link: Way;
   readonly #payments: Payments | null;
   /** By info hash: how many adds of each were not given back. */
   readonly #torrents = new Map<string, { torrent: Torrent; wishes: Wishes; uses: number }>();
@@ -199,7 +233,8 @@ export class Client extends Emitter<ClientEvents> {
   constructor(options: ClientOptions = {}) {
     super();
     const lacking = missing();
-    if (lacking.length > 0) throw new PieceworkUnsupportedError(lacking);
+    if (lacking.length > 0 && !(options.engine instanceof MessagePort)) throw new PieceworkUnsupportedError(lacking);
+    renamed(options);
     this.#trackers = trackersOf(options.trackers);
     const iceServers = iceServersOf(options.iceServers) ?? defaultIceServers();
     this.#uploadLimit = limit("uploadLimit", options.uploadLimit === undefined ? DEFAULT_UPLOAD : options.uploadLimit);
@@ -213,7 +248,8 @@ export class Client extends Emitter<ClientEvents> {
         })
       : null;
     const page = (url: string | URL) => new URL(url, document.baseURI);
-    this.#link = new Link(
+    this.#link = wayBy(
+      options.engine ?? "auto",
       {
         config: {
           trackers: [...this.#trackers],
@@ -240,6 +276,7 @@ export class Client extends Emitter<ClientEvents> {
       {
         event: (message) => this.#onEvent(message),
         uses: (hash) => this.#torrents.has(hash),
+        reads: (wanted) => this.#torrents.get(wanted.hash)?.torrent.reading(wanted),
         connected: (hello, again) => this.#onConnected(hello, again),
         ethCall: (to, data) =>
           this.#payments?.ethCall(to, data) ?? Promise.reject(new PieceworkError("no wallet is connected")),
@@ -257,14 +294,57 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /**
-   * Takes up a magnet link, a .torrent file (its bytes or its address), or an info hash (40 hexadecimal digits, or 20
-   * bytes). An info hash alone takes up a torrent that is stored here, with its own trackers, else a torrent to be
-   * found by the trackers that are given.
+   * Takes up a magnet link, a .torrent file (its bytes or its address), a parsed torrent, or an info hash (40
+   * hexadecimal digits, 32 of base32, or 20 bytes). An info hash alone takes up a torrent that is stored here, with its
+   * own trackers, else a torrent to be found by the trackers that are given.
    */
   async add(source: TorrentSource, options: AddOptions = {}): Promise<Torrent> {
+    renamed(options, "add(source)");
+    const { signal } = options;
+    signal?.throwIfAborted();
     const lists = listsOf(options);
-    const fields = await this.#engineSource(recognise(source), lists.trackers);
+    const fields = await abortable(this.#engineSource(recognise(source), lists.trackers, signal), signal);
     return this.#add(fields, options, lists, options.recheck ? "recheck" : "resume");
+  }
+
+  /**
+   * The torrent of this client that an info hash, a magnet link or a parsed torrent means; null if there is none. Of a
+   * .torrent file look for its `infoHash` in {@link torrents}.
+   */
+  get(source: string | URL | ArrayBuffer | ArrayBufferView | { readonly infoHash: string }): Torrent | null {
+    return this.#torrents.get(hashIn(source) ?? "")?.torrent ?? null;
+  }
+
+  /** {@link Torrent.remove} of the torrent that {@link get} gives. */
+  async remove(source: Parameters<Client["get"]>[0], options: { deleteData?: boolean } = {}): Promise<void> {
+    const torrent = this.get(source);
+    if (!torrent) throw new PieceworkError("this client has no such torrent: see client.torrents");
+    await torrent.remove(options);
+  }
+
+  /** Bytes per second that this client's torrents get. */
+  get downloadSpeed(): number {
+    return this.torrents.reduce((sum, { downloadSpeed }) => sum + downloadSpeed, 0);
+  }
+
+  /** Bytes per second that this client's torrents give. */
+  get uploadSpeed(): number {
+    return this.torrents.reduce((sum, { uploadSpeed }) => sum + uploadSpeed, 0);
+  }
+
+  /** The verified part of what is selected in all torrents of this client, from 0 to 1; 1 if nothing is. */
+  get progress(): number {
+    const shares = this.torrents.map(({ share }) => share);
+    const [verified, selected] = [0, 1].map((at) => shares.reduce((sum, share) => sum + (share[at] ?? 0), 0));
+    return selected ? (verified ?? 0) / selected : 1;
+  }
+
+  /** Bytes that went to peers for each that came, over this client's torrents; 0 while none came. */
+  get ratio(): number {
+    const [uploaded, received] = (["uploaded", "received"] as const).map((key) =>
+      this.torrents.reduce((sum, torrent) => sum + torrent[key], 0),
+    );
+    return received ? (uploaded ?? 0) / received : 0;
   }
 
   /**
@@ -273,18 +353,39 @@ export class Client extends Emitter<ClientEvents> {
    * all here.
    */
   async seed(files: FileSource | Iterable<FileSource>, options: SeedOptions = {}): Promise<Torrent> {
-    const made = fileEntries(files);
+    renamed(options, "seed(files)");
+    const { signal, created, onProgress: progress, pieceLength, comment, createdBy } = options;
+    signal?.throwIfAborted();
     const lists = listsOf(options);
-    const name = options.name ?? made.name ?? "files";
-    const torrent = await this.#link.request<Uint8Array>("seed", {
-      name,
-      isFolder: made.isFolder,
-      files: made.files,
-      trackers: lists.trackers,
-    });
+    const given = filesIn(files);
+    const whole = given.some((file) => file instanceof ReadableStream) ? await this.#spooled(given, signal) : given;
+    const made = fileEntries(whole);
+    if (pieceLength !== undefined && !(Number.isInteger(pieceLength) && pieceLength > 0))
+      throw new PieceworkError("pieceLength must be a whole number of bytes, 1 or more");
+    const torrent = await this.#link.request<Uint8Array<ArrayBuffer>>(
+      "seed",
+      {
+        name: options.name ?? made.name ?? "files",
+        isFolder: made.isFolder,
+        files: made.files,
+        trackers: lists.trackers,
+        webSeeds: lists.webSeeds,
+        pieceLength,
+        private: options.private ?? false,
+        comment,
+        createdBy,
+        created: created && Math.floor(created.getTime() / 1000),
+      },
+      { progress, signal },
+    );
     const added = await this.#add({ torrent }, options, lists, "complete");
     added.torrentFile = torrent;
     return added;
+  }
+
+  async #spooled(files: readonly unknown[], signal: AbortSignal | null | undefined): Promise<unknown[]> {
+    const { spooled } = await import("./spooling.js");
+    return spooled(files, { signal, refuse: (text) => new PieceworkError(text) });
   }
 
   /** Info hashes of torrents stored here by earlier visits, for {@link add}. */
@@ -324,6 +425,21 @@ export class Client extends Emitter<ClientEvents> {
     await this.#link.setLimits({ uploadLimit });
   }
 
+  /** Bytes per second over all torrents; null: no cap; 0: nothing is fetched. */
+  async setDownloadLimit(bytesPerSecond: number | null): Promise<void> {
+    await this.#link.setLimits({ downloadLimit: limit("downloadLimit", bytesPerSecond) });
+  }
+
+  /** {@link setDownloadLimit} as WebTorrent names it: -1 is no cap. */
+  throttleDownload(rate: number): Promise<void> {
+    return this.setDownloadLimit(rate === -1 ? null : rate);
+  }
+
+  /** {@link setUploadLimit} as WebTorrent names it: -1 is no cap. */
+  throttleUpload(rate: number): Promise<void> {
+    return this.setUploadLimit(rate === -1 ? null : rate);
+  }
+
   /**
    * Bytes that all torrents may take, see {@link ClientOptions.storageLimit}; null leaves it to the browser's quota.
    */
@@ -360,10 +476,14 @@ export class Client extends Emitter<ClientEvents> {
    * one wallet, or a provider of the page's own, as wagmi, viem or WalletConnect make it. `silent` asks only for an
    * account that the wallet shows this site anyway, without a prompt. Answers the account. The provider must do the
    * account's `eth_sendTransaction`; it need not know the chain if {@link PaymentOptions.chainParams} describe it.
+   * After the signal aborted, an answer of the wallet connects nothing.
    */
-  connectWallet(wallet?: string | WalletChoice, options: { silent?: boolean } = {}): Promise<string> {
+  connectWallet(
+    wallet?: string | WalletChoice,
+    options: { silent?: boolean; signal?: AbortSignal | null } = {},
+  ): Promise<string> {
     const { silent } = typeof wallet === "object" ? wallet : options;
-    return this.#paying().connect(wallet, silent ?? false);
+    return abortable(this.#paying().connect(wallet, silent ?? false, options.signal), options.signal);
   }
 
   /** The connected account, or null. */
@@ -373,12 +493,26 @@ export class Client extends Emitter<ClientEvents> {
 
   /**
    * Puts money and a bond (default 1.25 times as much) into the vault: one prompt with EIP-5792, else two.
-   * Both come back by {@link exit} and {@link withdraw}, less what was spent.
+   * Both come back by {@link exit} and {@link withdraw}, less what was spent. The signal ends the waiting, and no
+   * prompt comes after it; a prompt that the wallet shows, and a transaction that was sent, are not taken back, and the
+   * next call takes up what came of them.
    */
-  async deposit({ amount, bond }: { amount: Decimal; bond?: Decimal }): Promise<AccountInfo> {
+  async deposit({
+    amount,
+    bond,
+    signal,
+  }: {
+    amount: Decimal;
+    bond?: Decimal;
+    signal?: AbortSignal | null;
+  }): Promise<AccountInfo> {
     const payments = this.#paying();
     const units = payments.parse(amount);
-    return payments.deposit(units, bond === undefined ? bondFor(units) : payments.parse(bond));
+    signal?.throwIfAborted();
+    return abortable(
+      payments.deposit(units, bond === undefined ? bondFor(units) : payments.parse(bond), signal),
+      signal,
+    );
   }
 
   /** The connected wallet's account, as the chain has it. */
@@ -394,10 +528,13 @@ export class Client extends Emitter<ClientEvents> {
   /**
    * Redeems the earnings to the connected wallet: one transaction for every 128 ranges. `due` leaves out ranges that
    * are not worth their gas; where the site names {@link PaymentOptions.coinPrice}, it sends nothing whose gas costs
-   * more than {@link PaymentOptions.maxGasPercent} of what it brings.
+   * more than {@link PaymentOptions.maxGasPercent} of what it brings. The signal is as that of {@link deposit}.
    */
-  redeem(options: { due?: boolean } = {}): Promise<{ paid: bigint; batches: number }> {
-    return this.#paying().redeem(options.due ?? false);
+  async redeem(
+    options: { due?: boolean; signal?: AbortSignal | null } = {},
+  ): Promise<{ paid: bigint; batches: number }> {
+    options.signal?.throwIfAborted();
+    return abortable(this.#paying().redeem(options.due ?? false, options.signal), options.signal);
   }
 
   /**
@@ -414,14 +551,19 @@ export class Client extends Emitter<ClientEvents> {
     return this.#paying().slice;
   }
 
-  /** Starts the waiting time after which {@link withdraw} works. It cannot be cancelled. */
-  exit(): Promise<AccountInfo> {
-    return this.#paying().exit();
+  /**
+   * Starts the waiting time after which {@link withdraw} works. It cannot be cancelled: the signal ends the waiting for
+   * the transaction alone.
+   */
+  async exit(options: { signal?: AbortSignal | null } = {}): Promise<AccountInfo> {
+    options.signal?.throwIfAborted();
+    return abortable(this.#paying().exit(), options.signal);
   }
 
-  /** Takes back the rest of deposit and bond, once the waiting time is over. */
-  withdraw(): Promise<void> {
-    return this.#paying().withdraw();
+  /** Takes back the rest of deposit and bond, once the waiting time is over. The signal is as that of {@link exit}. */
+  async withdraw(options: { signal?: AbortSignal | null } = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    return abortable(this.#paying().withdraw(), options.signal);
   }
 
   /** Every deposit of the connected wallet, also ones whose session key is lost. */
@@ -472,12 +614,17 @@ export class Client extends Emitter<ClientEvents> {
 
   // ------------------------------------------------------------------------------------------
 
-  async #engineSource(found: Recognised, trackers: string[]): Promise<EngineSource> {
+  async #engineSource(
+    found: Recognised,
+    trackers: string[],
+    signal: AbortSignal | null | undefined,
+  ): Promise<EngineSource> {
+    if ("parsed" in found) return (await import("./parsed.js")).sourceOf(found.parsed);
     if ("torrent" in found)
       return {
         torrent: found.torrent instanceof Blob ? await torrentBytes(found.torrent.stream()) : found.torrent.slice(),
       };
-    if ("url" in found) return { torrent: await fetchTorrent(found.url) };
+    if ("url" in found) return { torrent: await fetchTorrent(found.url, signal) };
     if ("magnet" in found || (await this.stored()).includes(found.hash)) return found;
     if (this.#trackers.length === 0 && trackers.length === 0)
       throw new PieceworkError(
@@ -504,9 +651,17 @@ export class Client extends Emitter<ClientEvents> {
     const again = (limit: object) =>
       this.#link.request("add", { ...fields, trackers, ...wishes, ...limit, ...files, check: "resume" });
     const request = this.#link.request<string>("add", { ...fields, trackers, ...wishes, ...own, ...files, check });
-    const counted = request.then((hash) => this.#count(hash, wishes, own.maxPricePerBlock, again));
+    const counted = request.then((hash) => this.#count(hash, wishes, own.maxPricePerBlock, trackers, again));
     this.#adding.add(counted);
-    const { torrent, uses } = await counted.finally(() => this.#adding.delete(counted));
+    const added = counted.finally(() => this.#adding.delete(counted));
+    const { signal } = options;
+    // The add is given back also where it is answered after the signal.
+    const giveUp = () => void added.then(({ torrent }) => torrent.leave(signal?.reason)).catch(() => undefined);
+    if (signal?.aborted) giveUp();
+    else signal?.addEventListener("abort", giveUp, { once: true });
+    const { torrent, uses } = await abortable(added, signal);
+    if (uses === 1) this.emit("add", torrent);
+    if (signal) torrent.ready.finally(() => signal.removeEventListener("abort", giveUp)).catch(() => undefined);
     this.#payments?.sells(own.pricePerBlock, check === "complete");
     if (uses === 1) await torrent.refresh();
     torrent.ready
@@ -526,6 +681,7 @@ export class Client extends Emitter<ClientEvents> {
     hash: string,
     wishes: Wishes,
     maxPricePerBlock: bigint | undefined,
+    trackers: readonly string[],
     again: (limit: object) => Promise<unknown>,
   ): { torrent: Torrent; uses: number } {
     const limit = this.#link.titleLimit(hash);
@@ -543,32 +699,39 @@ export class Client extends Emitter<ClientEvents> {
       request: (t, extra) => this.#link.request(t, { ...extra, hash }),
       openStream: (message, port) => this.#link.read({ ...message, hash, t: "stream" }, port),
       plays: (head) => this.#link.tell({ ...head, hash, t: "play" }),
+      pays: () => this.#payments !== null,
       streaming: () => this.#link.streaming(),
       wishes,
       fetchesWhole: () => !(wishes.onDemand ?? this.#payments !== null),
       price: (amount) => this.#paying().price(amount),
       limits: (pricePerBlock) => this.#link.setTitleLimit(hash, pricePerBlock),
       sells: (pricePerBlock) => this.#payments?.sells(pricePerBlock, false),
-      removed: () => this.#torrents.delete(hash),
-      left: () => this.#leave(torrent),
+      trackers: [...trackers, ...this.#trackers],
+      scope: () => this.#link.scope,
+      removed: () => {
+        if (this.#torrents.delete(hash)) this.emit("remove", torrent);
+      },
+      left: (reason) => this.#leave(torrent, reason),
       again: async () => {
         const maxPricePerBlock = this.#link.titleLimit(hash);
         await again(maxPricePerBlock === undefined ? {} : { maxPricePerBlock });
         if (wishes.paused) await torrent.pause();
       },
     });
+    torrent.once("ready", () => this.emit("torrent", torrent));
     this.#torrents.set(hash, { torrent, wishes, uses: 1 });
     return { torrent, uses: 1 };
   }
 
-  async #leave(torrent: Torrent): Promise<void> {
+  async #leave(torrent: Torrent, reason?: unknown): Promise<void> {
     const known = this.#torrents.get(torrent.infoHash);
     if (known?.torrent !== torrent || --known.uses > 0) return;
     // An add that is under way may be of the same torrent.
     while (this.#adding.size > 0) await Promise.allSettled(this.#adding);
     if (known.uses > 0 || this.#torrents.get(torrent.infoHash) !== known) return;
     this.#torrents.delete(torrent.infoHash);
-    torrent.gone();
+    torrent.gone(reason);
+    this.emit("remove", torrent);
     await this.#link.request("leave", { hash: torrent.infoHash });
   }
 
@@ -634,6 +797,24 @@ function listsOf({ trackers, webSeeds, files }: AddOptions) {
 
 type EngineSource = { magnet: string } | { hash: string } | { torrent: Uint8Array };
 
+/** Names of WebTorrent's options, and of ours that do the same. */
+const NAMES: Record<string, string> = {
+  maxConns: "maxConnections",
+  tracker: "trackers, useTorrentTrackers and iceServers",
+  announce: "trackers",
+  announceList: "trackers",
+  urlList: "webSeeds",
+  creationDate: "created",
+};
+
+/** Refuses what a user of WebTorrent may take for options, and says what does it here. */
+function renamed(options: unknown, call?: string): void {
+  if (typeof options === "function" && call)
+    throw new PieceworkError(`${call} gives a promise in place of a callback: const torrent = await client.${call}`);
+  const theirs = Object.keys(options ?? {}).find((name) => Object.hasOwn(NAMES, name));
+  if (theirs) throw new PieceworkError(`there is no option ${theirs}: ${NAMES[theirs]} does this here`);
+}
+
 /** More would leave the page's peer connections no room for those being made. */
 const MOST_CONNECTIONS = 100;
 
@@ -691,8 +872,9 @@ function connections(most: number | undefined): Pick<EngineConfig, "maxConnectio
   return { maxConnections: most, maxConnectionsPerTorrent: most };
 }
 
-async function fetchTorrent(url: string): Promise<Uint8Array> {
-  const response = await fetch(url).catch((error: Error) => {
+async function fetchTorrent(url: string, signal: AbortSignal | null | undefined): Promise<Uint8Array> {
+  const response = await fetch(url, { signal: signal ?? null }).catch((error: Error) => {
+    signal?.throwIfAborted();
     throw new PieceworkError(`The .torrent file could not be loaded from ${url}: ${error.message}`);
   });
   if (!response.ok)

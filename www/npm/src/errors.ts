@@ -29,7 +29,7 @@ export class PieceworkRejectedError extends PieceworkError {
 
 /** A missing feature, and the way out. */
 export interface MissingFeature {
-  readonly feature: "secure-context" | "webrtc" | "opfs" | "service-worker" | "web-locks" | "wasm";
+  readonly feature: "secure-context" | "webrtc" | "opfs" | "web-locks" | "wasm";
   /** A full sentence: the missing feature and the way out. */
   readonly text: string;
 }
@@ -59,11 +59,6 @@ export function missing(): MissingFeature[] {
     typeof navigator.storage?.getDirectory === "function",
     "opfs",
     "The browser's private file storage (OPFS) is missing: update the browser, or leave private browsing.",
-  );
-  need(
-    "serviceWorker" in navigator,
-    "service-worker",
-    "Service workers are missing: leave private browsing, or allow site data for this page.",
   );
   need(typeof navigator.locks?.request === "function", "web-locks", "Web Locks are missing: update the browser.");
   return found;

@@ -32,9 +32,10 @@ export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { ReadOptions } from "./reading.js";
-export type { FileSource, TorrentSource } from "./source.js";
+export type { FileSource, ParsedTorrent, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type {
+  FileEvents,
   FilePriority,
   PeerPaymentStats,
   PeerStats,
@@ -46,4 +47,5 @@ export type {
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";
+export type { EngineChoice } from "./way.js";
 export type { RedemptionCost } from "./worth.js";

@@ -17,6 +17,8 @@ import {
   type ToWorker,
   type Unlike,
 } from "./protocol.js";
+import type { Asked, Progress } from "./provider.js";
+import type { Range } from "./range.js";
 import { aliveName, keepGeneration, lastGeneration, named, storeIn, storeOf, type Store } from "./stores.js";
 import { scriptUrl } from "./trusted.js";
 
@@ -33,6 +35,12 @@ const UNLIKE =
   "This page and its service worker are of different versions of Piecework: close the site's other tabs and " +
   "reload the page.";
 
+/** What goes on without a service worker. */
+const MEANWHILE = "Until then only files play that are all here, and small ones, and only one tab of the site does so.";
+const UNREACHABLE =
+  "Another tab of this site runs Piecework, and without a service worker this one cannot reach it: close the other " +
+  "tab.";
+
 export interface LinkOptions {
   config: EngineConfig;
   broker: BrokerOptions;
@@ -48,6 +56,8 @@ export interface LinkEvents {
   event(message: Extract<FromEngine, { t: "event" }>): void;
   /** Whether this page uses a torrent. */
   uses(hash: string): boolean;
+  /** A player of this page begins to read, by the service worker. */
+  reads(wanted: { hash: string; file: number } & Range): void;
   /** A new engine answers: the page must tell it again what it wants. */
   connected(hello: Hello, again: boolean): Promise<void>;
   ethCall(to: string, data: string): Promise<string>;
@@ -56,10 +66,17 @@ export interface LinkEvents {
   failed(error: PieceworkError): void;
 }
 
+/** A client that answers the service worker for its titles. */
+interface Reader {
+  uses(hash: string): boolean;
+  read(message: { t: "stream"; [field: string]: unknown }, port: MessagePort): void;
+}
+
 interface Pending {
   message: { t: string; id: number };
   resolve(value: unknown): void;
   reject(error: Error): void;
+  progress?: Progress | undefined;
 }
 
 /**
@@ -116,13 +133,14 @@ export class Link {
     this.#options = options;
     this.#events = events;
     this.#shared = options.shared;
-    this.#serviceWorkerReady = this.#register();
-    this.#serviceWorkerReady.catch((error) => {
-      if (!this.#stop.signal.aborted) this.#events.warning(`Playing is not possible: ${text(error)}`);
-    });
+    this.#serviceWorkerReady = Link.register(options.serviceWorker, options.serviceWorkerScope);
+    this.#serviceWorkerReady
+      .then(({ scope }) => (this.#scope = scope))
+      .catch((error) => {
+        if (!this.#stop.signal.aborted) this.#events.warning(`Films cannot be streamed. ${text(error)}`);
+      });
     Link.#all.add(this);
-    navigator.serviceWorker.addEventListener("message", Link.#fromServiceWorker);
-    navigator.serviceWorker.startMessages();
+    Link.#listen();
     this.#prepare();
     addEventListener("pagehide", this.#leave);
     addEventListener("pageshow", this.#back);
@@ -207,6 +225,9 @@ export class Link {
         for (const limit of message.limits ?? []) if (!this.#titleLimits.has(limit.hash)) this.#keepLimit(limit);
         if (!this.#worker) void this.#join(message);
         break;
+      case "unreachable":
+        if (!this.#worker) this.#events.warning(UNREACHABLE);
+        break;
     }
   }
 
@@ -215,13 +236,22 @@ export class Link {
     return this.#worker !== null;
   }
 
-  /** Asks the engine; survives a change of engines. */
-  request<T>(t: string, fields: object = {}): Promise<T> {
+  /**
+   * Asks the engine; survives a change of engines. Of a `seed` `progress` hears how far it is, and `signal` takes it
+   * back.
+   */
+  request<T>(t: string, fields: object = {}, { progress, signal }: Asked = {}): Promise<T> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#stop.signal.aborted) return Promise.reject(new PieceworkError("this client was destroyed"));
     if (this.#failure) return Promise.reject(this.#failure);
     return new Promise<T>((resolve, reject) => {
       const message = { ...fields, t, id: this.#nextId++ };
-      this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject });
+      this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject, progress });
+      const takeBack = () => {
+        this.tell({ t: "stop", id: message.id });
+        if (this.#pending.delete(message.id)) reject(signal?.reason);
+      };
+      signal?.addEventListener("abort", takeBack, { once: true });
       if (this.#started) this.#port?.postMessage(message);
       // A torrent waits for the engine: it will want connections.
       else if (t === "add") (this.#broker ?? this.#spare?.broker)?.prepare();
@@ -319,16 +349,18 @@ export class Link {
     for (const { port } of this.#readers.splice(0)) refuse(port, error);
   }
 
+  /** Where the service worker answers, once {@link streaming} has found that it controls this page. */
+  get scope(): { scope: string; store: Store } | null {
+    const store = this.#seat?.store ?? null;
+    return this.#scope !== null && navigator.serviceWorker.controller ? { scope: this.#scope, store } : null;
+  }
+  #scope: string | null = null;
+
   /** Resolves when the service worker controls this page, with its scope and the store whose engine answers here. */
   async streaming(): Promise<{ scope: string; store: Store }> {
     const registration = await this.#serviceWorkerReady;
-    if (!navigator.serviceWorker.controller) {
-      // On a first visit, or after a hard reload, the browser does not let it control this page by itself.
-      await new Promise<void>((resolve) => {
-        navigator.serviceWorker.addEventListener("controllerchange", () => resolve(), { once: true });
-        toServiceWorker(registration, { version: VERSION, piecework: "claim" });
-      });
-    }
+    await Link.controlled(registration);
+    this.#scope = registration.scope;
     return { scope: registration.scope, store: this.#seat?.store ?? null };
   }
 
@@ -341,7 +373,7 @@ export class Link {
     removeEventListener("pagehide", this.#leave);
     removeEventListener("pageshow", this.#back);
     Link.#all.delete(this);
-    if (Link.#all.size === 0) navigator.serviceWorker.removeEventListener("message", Link.#fromServiceWorker);
+    Link.#unlisten();
     this.#stand();
     this.#endWorker();
     this.#dropSpare();
@@ -383,11 +415,18 @@ export class Link {
     const worker = new Worker(scriptUrl(this.#options.worker), { type: "module", name: "piecework" });
     worker.onerror = (event) => {
       event.preventDefault();
-      if (this.#worker === worker) this.#trapped(event.message || "its script could not be loaded");
+      if (this.#worker === worker) this.#trapped(event.message || this.#notLoaded());
       else if (this.#spare?.worker === worker) this.#dropSpare(); // another try says why
     };
     const broker = new Broker(this.#options.broker, (message, transfer) => worker.postMessage(message, transfer));
     return { worker, broker };
+  }
+
+  #notLoaded(): string {
+    return (
+      `${this.#options.worker.href} could not be loaded: serve it there, or name it by \`workerUrl\`; for Vite there is ` +
+      "the plugin `piecework/vite`"
+    );
   }
 
   #dropSpare(): void {
@@ -493,7 +532,8 @@ export class Link {
   async #announce(): Promise<void> {
     if (!this.#worker || !this.#started) return;
     const registration = await this.#serviceWorkerReady.catch(() => null);
-    if (!registration?.active || this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted) return;
+    if (!registration?.active) return this.#tell({ t: "unreachable" });
     const client = await whoami(registration);
     if (this.#stop.signal.aborted) return;
     if (client)
@@ -619,6 +659,9 @@ export class Link {
         else pending?.reject(new PieceworkError(message.message));
         break;
       }
+      case "progress":
+        this.#pending.get(message.id)?.progress?.(message.done, message.total);
+        break;
       case "event":
         this.#events.event(message);
         break;
@@ -646,8 +689,12 @@ export class Link {
 
   // ------------------------------------------------------------------------------ service worker
 
-  async #register(): Promise<ServiceWorkerRegistration> {
-    const { serviceWorker, serviceWorkerScope } = this.#options;
+  /** The service worker, of this version. */
+  static async register(serviceWorker: URL, serviceWorkerScope: URL | null): Promise<ServiceWorkerRegistration> {
+    if (!navigator.serviceWorker)
+      throw new PieceworkError(
+        `This window has no service workers: leave private browsing, or allow site data for this page. ${MEANWHILE}`,
+      );
     // A site with a service worker of its own has imported ours into it.
     const own = await navigator.serviceWorker.getRegistration(serviceWorkerScope ?? document.baseURI);
     const ours = own?.active ?? own?.waiting ?? own?.installing;
@@ -655,10 +702,15 @@ export class Link {
     if (!theirs) {
       const url = new URL(serviceWorker);
       url.searchParams.set("piecework", "");
-      const { scope } = await navigator.serviceWorker.register(
-        scriptUrl(url),
-        serviceWorkerScope ? { scope: serviceWorkerScope.href } : {},
-      );
+      const { scope } = await navigator.serviceWorker
+        .register(scriptUrl(url), serviceWorkerScope ? { scope: serviceWorkerScope.href } : {})
+        .catch((error) => {
+          throw new PieceworkError(
+            `There is no service worker at ${serviceWorker.pathname} (${text(error)}): place it by ` +
+              "`npx piecework copy` in the folder that the site serves, or by the Vite plugin `piecework/vite`. " +
+              MEANWHILE,
+          );
+        });
       if (!document.URL.startsWith(scope)) {
         throw new PieceworkError(
           `The service worker's scope ${scope} leaves this page out: put piecework-sw.js into the page's ` +
@@ -678,12 +730,50 @@ export class Link {
     throw new PieceworkError(UNLIKE);
   }
 
+  /** Resolves when it controls this page. */
+  static async controlled(registration: ServiceWorkerRegistration): Promise<void> {
+    if (navigator.serviceWorker.controller) return;
+    // On a first visit, or after a hard reload, the browser does not let it control this page by itself.
+    await new Promise<void>((resolve) => {
+      navigator.serviceWorker.addEventListener("controllerchange", () => resolve(), { once: true });
+      toServiceWorker(registration, { version: VERSION, piecework: "claim" });
+    });
+  }
+
+  static #listen(): void {
+    navigator.serviceWorker?.addEventListener("message", Link.#fromServiceWorker);
+    navigator.serviceWorker?.startMessages();
+  }
+
+  static #unlisten(): void {
+    if (Link.#all.size === 0 && Link.#others.size === 0)
+      navigator.serviceWorker?.removeEventListener("message", Link.#fromServiceWorker);
+  }
+
+  /** Clients of this page whose engine is not the site's. */
+  static readonly #others = new Set<Reader>();
+
+  static addReader(reader: Reader): void {
+    Link.#others.add(reader);
+    Link.#listen();
+  }
+
+  static removeReader(reader: Reader): void {
+    Link.#others.delete(reader);
+    Link.#unlisten();
+  }
+
   static readonly #fromServiceWorker = (event: MessageEvent<FromServiceWorker>): void => {
     const { data } = event;
     const port = event.ports[0];
     if (!port || typeof data !== "object" || data === null || !("piecework" in data)) return;
     // A port has one taker, also where a page has loaded this module twice.
     event.stopImmediatePropagation();
+    if (data.piecework === "read" && data.version === VERSION) {
+      const { piecework: _, version: __, store: ___, ...wanted } = data;
+      const reader = [...Link.#others].find((one) => one.uses(data.hash));
+      if (reader) return void reader.read({ ...wanted, t: "stream" }, port);
+    }
     const links = [...Link.#all];
     // Clients of several stores in one page each have an engine.
     const store = data.piecework === "connect" ? storeIn(data.alive) : data.store;
@@ -708,6 +798,7 @@ export class Link {
       else port.close();
     } else if (data.piecework === "read") {
       const { piecework: _, version: __, store: ___, ...wanted } = data;
+      this.#events.reads(wanted);
       this.read({ ...wanted, t: "stream" }, port);
     }
   }

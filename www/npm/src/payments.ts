@@ -344,10 +344,16 @@ export class Payments {
   }
 
   /** Connects a wallet of {@link discover} by its id, the only one, or a provider of the page's own. */
-  async connect(wallet: string | { provider: unknown } | undefined, silent: boolean): Promise<string> {
+  async connect(
+    wallet: string | { provider: unknown } | undefined,
+    silent: boolean,
+    signal?: AbortSignal | null,
+  ): Promise<string> {
+    signal?.throwIfAborted();
     const provider = typeof wallet === "object" ? ownProvider(wallet.provider) : await found(wallet);
     const turn = ++this.#connects;
     const address = accountIn(await requestOf<unknown>(provider, silent ? "eth_accounts" : "eth_requestAccounts", []));
+    signal?.throwIfAborted();
     if (this.#destroyed) throw new PieceworkError("this client was destroyed");
     if (address === null) throw new PieceworkError("The wallet named no account.");
     // A wallet may answer long after the user turned to another one.
@@ -399,15 +405,23 @@ export class Payments {
    * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. A deposit that was sent earlier,
    * and whose end nobody saw, is followed first. If it was the same and has arrived, the wallet is asked for nothing.
    */
-  deposit(amount: bigint, bond: bigint): Promise<AccountInfo> {
-    return this.#alone("deposit", `${amount} ${bond}`, (wallet, sender) => this.#deposit(wallet, sender, amount, bond));
+  deposit(amount: bigint, bond: bigint, signal?: AbortSignal | null): Promise<AccountInfo> {
+    return this.#alone("deposit", `${amount} ${bond}`, (wallet, sender) =>
+      this.#deposit(wallet, sender, amount, bond, signal),
+    );
   }
 
-  async #deposit(wallet: Wallet, sender: Sender, amount: bigint, bond: bigint): Promise<AccountInfo> {
+  async #deposit(
+    wallet: Wallet,
+    sender: Sender,
+    amount: bigint,
+    bond: bigint,
+    signal: AbortSignal | null | undefined,
+  ): Promise<AccountInfo> {
     await wallet.switchChain();
     const arrived = await sender.earlier("deposit", ({ deposit }) => this.#hasArrived(wallet, deposit));
     if (arrived?.deposit?.amount !== String(amount) || arrived.deposit.bond !== String(bond)) {
-      await this.#sendDeposit(wallet, sender, amount, bond);
+      await this.#sendDeposit(wallet, sender, amount, bond, signal);
     }
     // Now the session key is worth keeping. If the browser refuses to keep it, no deposit is lost: deposits are found
     // again by the owner's address.
@@ -417,7 +431,13 @@ export class Payments {
     return this.#account(wallet);
   }
 
-  async #sendDeposit(wallet: Wallet, sender: Sender, amount: bigint, bond: bigint): Promise<void> {
+  async #sendDeposit(
+    wallet: Wallet,
+    sender: Sender,
+    amount: bigint,
+    bond: bigint,
+    signal: AbortSignal | null | undefined,
+  ): Promise<void> {
     const { vault, token } = this.options;
     await this.#checkContracts(wallet, amount + bond);
     this.moneyMoves();
@@ -461,12 +481,15 @@ export class Payments {
       "deposit",
       () => this.#hasArrived(wallet, deposit),
       async () => {
+        signal?.throwIfAborted();
         const calls = await wallet.sendTogether([
           { to: token.address, data: approve },
           { to: vault, data: call(none) },
         ]);
         if (calls !== null) return { hash: calls, from: wallet.address, nonce: null, calls: true, deposit };
+        signal?.throwIfAborted();
         const permit = await this.#allow(wallet, sender, amount + bond, approve);
+        signal?.throwIfAborted();
         return { ...(await wallet.send(vault, call(permit ?? none))), deposit };
       },
     );
@@ -535,11 +558,15 @@ export class Payments {
     return this.#host.request("accountId", { owner: wallet.address });
   }
 
-  redeem(due: boolean): Promise<{ paid: bigint; batches: number }> {
-    return this.#alone("redemption", String(due), (wallet) => this.#redeem(wallet, due));
+  redeem(due: boolean, signal?: AbortSignal | null): Promise<{ paid: bigint; batches: number }> {
+    return this.#alone("redemption", String(due), (wallet) => this.#redeem(wallet, due, signal));
   }
 
-  async #redeem(wallet: Wallet, due: boolean): Promise<{ paid: bigint; batches: number }> {
+  async #redeem(
+    wallet: Wallet,
+    due: boolean,
+    signal: AbortSignal | null | undefined,
+  ): Promise<{ paid: bigint; batches: number }> {
     await wallet.switchChain();
     let paid = 0n;
     let batches = 0;
@@ -548,6 +575,7 @@ export class Payments {
       batches++;
     }
     for (; ; batches++) {
+      signal?.throwIfAborted();
       const batch = await this.#host.request<Batch>("redeem", { to: wallet.address, due });
       if (batch.count === 0) {
         await this.#host.request("redeemed", { tag: batch.tag, logs: [] });

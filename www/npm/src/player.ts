@@ -81,6 +81,9 @@ const WHOLE: Record<string, number> = {
 /** Attributes that have no place beside `deployment`. */
 const NAMED_BY_DEPLOYMENT = ["vault", "chain-id", "token", "token-decimals", "token-symbol"] as const;
 
+/** On a server, where pages are made ahead, there are no elements, and the module may be loaded all the same. */
+const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
+
 const PLAYABLE = /\.(mp4|m4v|webm|mkv|mov|ogv|mp3|m4a|ogg|opus|flac|wav)$/i;
 const DEFAULT_UPLOAD = 2_500_000;
 
@@ -90,9 +93,10 @@ const DEFAULT_UPLOAD = 2_500_000;
  *
  * The attributes stand in docs/page.md: the title (`src`, `magnet`, `torrent`), what a video takes (`poster`, `muted`,
  * `loop`, `autoplay`, `crossorigin`; `controls="none"` for a page with controls of its own), uploading (`consent`,
- * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`, and
- * payments. `<track>` children are the video's, and so are the torrent's `.vtt` files that are named as the film is. A
- * page that has a client of its own sets the property `client` before the element is connected.
+ * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`,
+ * payments, `engine`, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>` children are
+ * the video's, and so are the torrent's `.vtt` files that are named as the film is. A page that has a client of its own
+ * sets the property `client` before the element is connected.
  *
  * Events, none of which bubbles: those of the video but `error`; `torrent` (its `detail` is the {@link Torrent}, which
  * is ready), `done` (all that was wanted is here), `paymentneeded` (`{ pricePerGB, cost, reason }`, in base units;
@@ -107,7 +111,7 @@ const DEFAULT_UPLOAD = 2_500_000;
  * stays. The element reports an error once, to a screen reader too. It does not report numbers that change all the
  * time.
  */
-export class PieceworkPlayer extends HTMLElement {
+export class PieceworkPlayer extends Base {
   static readonly observedAttributes: readonly string[] = [...ATTRIBUTES, ...OF_VIDEO];
 
   /** Use this client instead of one made from the attributes. */
@@ -635,8 +639,13 @@ export class PieceworkPlayer extends HTMLElement {
             },
           }
         : null);
+    const engine = text("engine");
     return {
       trackers: this.#list("trackers"),
+      workerUrl: text("worker-url"),
+      wasmUrl: text("wasm-url"),
+      ...(this.hasAttribute("service-worker-url") ? { serviceWorkerUrl: text("service-worker-url") } : {}),
+      ...(engine === "own" || engine === "extension" ? { engine } : {}),
       ...(this.hasAttribute("ice-servers") ? { iceServers: parseIceServers(text("ice-servers")) } : {}),
       // Nothing goes up before the visitor agreed to it.
       uploadLimit: this.#agreed && this.#upload.checked ? this.#uploadCap() : 0,
@@ -703,4 +712,11 @@ function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-if (!customElements.get("piecework-player")) customElements.define("piecework-player", PieceworkPlayer);
+declare global {
+  interface HTMLElementTagNameMap {
+    "piecework-player": PieceworkPlayer;
+  }
+}
+
+if (globalThis.customElements && !customElements.get("piecework-player"))
+  customElements.define("piecework-player", PieceworkPlayer);

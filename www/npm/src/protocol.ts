@@ -83,6 +83,8 @@ export type FromWorker =
 export type FromEngine =
   | { t: "ok"; id: number; v: unknown }
   | { t: "err"; id: number; message: string }
+  /** Of the request `seed`: bytes read so far, of all that are to be read. The message `stop` with its id ends it. */
+  | { t: "progress"; id: number; done: number; total: number }
   | {
       t: "event";
       e: string;
@@ -157,6 +159,8 @@ export type Rendezvous =
    * the values that pages set, if they did.
    */
   | { t: "host"; client: string; engine?: string; shared?: Shared; budget?: Budget | null; limits?: Limit[] }
+  /** The engine runs here, and no service worker hands a port to it. */
+  | { t: "unreachable" }
   /** Any of them may run the next engine, which goes by it too. */
   | { t: "budget"; budget: Budget }
   | { t: "limit"; limit: Limit }

@@ -1,12 +1,34 @@
 import { PieceworkError } from "./errors.js";
 
+/** A torrent as `parse-torrent` describes it, as far as it is read; also a {@link Torrent}. */
+export interface ParsedTorrent {
+  readonly infoHash: string;
+  /** The whole .torrent file. */
+  readonly torrentFile?: Uint8Array | null;
+  /** The info dictionary as it stands in the .torrent file. */
+  readonly infoBuffer?: Uint8Array;
+  readonly name?: string;
+  readonly announce?: readonly string[];
+  readonly urlList?: readonly string[];
+}
 /** A source that {@link Client.add} takes. */
-export type TorrentSource = string | URL | Blob | ArrayBuffer | ArrayBufferView;
-/** A source of one file that {@link Client.seed} takes. */
-export type FileSource = Blob | ArrayBuffer | ArrayBufferView;
+export type TorrentSource = string | URL | Blob | ArrayBuffer | ArrayBufferView | ParsedTorrent;
+/**
+ * A source of one file that {@link Client.seed} takes. Its name is that of the File, or its property `name`, which may
+ * be a path with `/`. Streams give chunks of type Uint8Array, 1 GiB in all at the most.
+ */
+export type FileSource = (Blob | ArrayBuffer | ArrayBufferView | ReadableStream) & { readonly name?: string };
 
-/** A source as it was read: a magnet link, an info hash, the address of a .torrent file, or the file's bytes. */
-export type Recognised = { magnet: string } | { hash: string } | { url: string } | { torrent: Blob | Uint8Array };
+/**
+ * A source as it was read: a magnet link, an info hash, the address of a .torrent file, the file's bytes, or a parsed
+ * torrent.
+ */
+export type Recognised =
+  | { magnet: string }
+  | { hash: string }
+  | { url: string }
+  | { torrent: Blob | Uint8Array }
+  | { parsed: ParsedTorrent };
 
 /** One file of a torrent to be made. */
 export interface FileEntry {
@@ -18,7 +40,8 @@ export interface FileEntry {
 const TAKES =
   "add takes a magnet link, an info hash, the address of a .torrent file, or such a file's bytes (Blob, " +
   "ArrayBuffer or Uint8Array)";
-const SEEDS = "seed takes a File, a Blob, an ArrayBuffer or a Uint8Array, or several of them in a list";
+const SEEDS =
+  "seed takes a File, a Blob, an ArrayBuffer, a Uint8Array or a ReadableStream, or several of them in a list";
 /** Characters around a pasted link; those that \s leaves out are invisible. */
 const AROUND = /^[\s\u200b-\u200f\u2060\ufeff]+|[\s\u200b-\u200f\u2060\ufeff]+$/g;
 /** The marks that text is quoted with, first and last. */
@@ -31,14 +54,16 @@ const BREAKS = /[\t\r\n]+/g;
 const HEX = /^[0-9a-f]{40}$/i;
 const BASE32 = /^[a-z2-7]{32}$/i;
 const HASH_BYTES = 20;
+/** RFC 4648, section 6. */
+const DIGITS_32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /** Reads a torrent's source as the caller gave it; throws a sentence that lists the accepted sources. */
 export function recognise(source: unknown): Recognised {
   if (source instanceof Blob) return { torrent: source };
   const bytes = bytesOf(source);
-  if (bytes?.length === HASH_BYTES)
-    return { hash: [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
+  if (bytes?.length === HASH_BYTES) return { hash: hexOf(bytes) };
   if (bytes) return { torrent: bytes };
+  if (isParsed(source)) return { parsed: source };
   const text = source instanceof URL ? source.href : typeof source === "string" ? plainLink(source) : null;
   if (text === null) throw new PieceworkError(`${TAKES}; this is ${kindOf(source)}`);
   if (HEX.test(text)) return { hash: text.toLowerCase() };
@@ -46,6 +71,32 @@ export function recognise(source: unknown): Recognised {
   if (/^magnet:/i.test(text)) return { magnet: text.replace(MAGNET, "magnet:") };
   if (/^(https?|blob|data):/i.test(text)) return { url: text };
   throw new PieceworkError(`${TAKES}; this is none of them: ${text.slice(0, 80)}`);
+}
+
+function isParsed(source: unknown): source is ParsedTorrent {
+  const hash: unknown = typeof source === "object" && source !== null && "infoHash" in source ? source.infoHash : null;
+  return typeof hash === "string" && HEX.test(hash);
+}
+
+/** The info hash of what {@link Client.get} takes, if it shows: not of a .torrent file. */
+export function hashIn(source: unknown): string | null {
+  if (isParsed(source)) return source.infoHash.toLowerCase();
+  const bytes = bytesOf(source);
+  if (bytes) return bytes.length === HASH_BYTES ? hexOf(bytes) : null;
+  const text = plainLink(String(source));
+  const hash = MAGNET.test(text) ? (/[?&]xt(?:\.\d+)?=urn:btih:(\w+)/i.exec(text)?.[1] ?? "") : text;
+  if (HEX.test(hash)) return hash.toLowerCase();
+  return BASE32.test(hash) ? base32(hash.toUpperCase()) : null;
+}
+
+/** Hexadecimal digits of the same bits. */
+function base32(text: string): string {
+  const bits = [...text].reduce((sum, letter) => sum * 32n + BigInt(DIGITS_32.indexOf(letter)), 0n);
+  return bits.toString(16).padStart(2 * HASH_BYTES, "0");
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** A link as it was pasted, without what surrounds or breaks it. */
@@ -76,22 +127,27 @@ export async function torrentBytes(stream: ReadableStream<Uint8Array>): Promise<
 
 /** Reads files to be seeded; throws a sentence that lists the accepted sources. */
 export function fileEntries(source: unknown): { files: FileEntry[]; name: string | null; isFolder: boolean } {
-  const list = blobOf(source) ? [source] : isIterable(source) ? [...source] : null;
-  if (!list) throw new PieceworkError(`${SEEDS}; this is ${kindOf(source)}`);
-  const blobs = list.map((one) => {
+  const list = filesIn(source);
+  const read = list.map((one, index) => {
     const blob = blobOf(one);
-    if (!blob) throw new PieceworkError(`${SEEDS}; in it is ${kindOf(one)}`);
-    return blob;
+    if (!blob) throw new PieceworkError(`${SEEDS}; ${one === source ? "this" : "in it"} is ${kindOf(one)}`);
+    const path = pathOf(one);
+    return { blob, path: path.length > 0 ? path : [`file ${index + 1}`], isNamed: path.length > 0 };
   });
-  const first = blobs[0];
+  const first = read[0];
   if (!first) throw new PieceworkError("there are no files to seed");
-  const folder = pathOf(first)[0];
-  const isFolder = blobs.length > 1 || Boolean(folder);
-  const files = blobs.map((blob, index) => {
-    const path = pathOf(blob).slice(1);
-    return { blob, path: path.length > 0 ? path : [nameOfFile(blob) ?? `file ${index + 1}`] };
-  });
-  return { files, name: isFolder ? folder || null : nameOfFile(first), isFolder };
+  const folder = first.path[0];
+  const inFolder = read.every(({ path }) => path.length > 1 && path[0] === folder);
+  const isFolder = read.length > 1 || first.path.length > 1;
+  const files = read.map(({ blob, path }) => ({ blob, path: inFolder ? path.slice(1) : path }));
+  return { files, name: (isFolder ? inFolder : first.isNamed) ? (folder ?? null) : null, isFolder };
+}
+
+/** The files of a source, one by one. */
+export function filesIn(source: unknown): unknown[] {
+  if (blobOf(source) || source instanceof ReadableStream) return [source];
+  if (isIterable(source)) return [...source];
+  throw new PieceworkError(`${SEEDS}; this is ${kindOf(source)}`);
 }
 
 function bytesOf(source: unknown): Uint8Array | null {
@@ -105,13 +161,11 @@ function blobOf(source: unknown): Blob | null {
   return bytes ? new Blob([bytes as Uint8Array<ArrayBuffer>]) : null;
 }
 
-/** With the folder that was chosen, if it was one. */
-function pathOf(blob: Blob): string[] {
-  return blob instanceof File && blob.webkitRelativePath ? blob.webkitRelativePath.split("/") : [];
-}
-
-function nameOfFile(blob: Blob): string | null {
-  return (blob instanceof File && blob.name) || null;
+/** With the folder that was chosen, or that the name has; empty without a name. */
+function pathOf(file: unknown): string[] {
+  const { webkitRelativePath, name } = file as { webkitRelativePath?: unknown; name?: unknown };
+  const path = [webkitRelativePath, name].find((text) => typeof text === "string" && text !== "") as string | undefined;
+  return path?.split("/").filter((part) => part !== "") ?? [];
 }
 
 function isIterable(source: unknown): source is Iterable<unknown> {

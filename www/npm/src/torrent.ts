@@ -1,8 +1,10 @@
 import { abortable } from "./aborting.js";
+import { wholeUrl } from "./blobs.js";
 import { Emitter } from "./emitter.js";
 import { PieceworkError } from "./errors.js";
 import type { FetchOptions } from "./fetching.js";
 import type { PaymentLack } from "./lack.js";
+import { Live, holds } from "./live.js";
 import { typeOf } from "./mime.js";
 import type { Decimal } from "./payments.js";
 import { follow, type Playhead } from "./playhead.js";
@@ -113,6 +115,14 @@ export interface TorrentStats {
 export interface TorrentEvents {
   /** Name and files are known. */
   ready: Torrent;
+  /** The same as `ready`, as WebTorrent names it. */
+  metadata: Torrent;
+  /** Bytes that came from peers and web seeds since the last one of these events; each second in which some came. */
+  download: number;
+  /** Bytes that went to peers since the last one; each second in which some went. */
+  upload: number;
+  /** It lacks something and nobody is connected, at first and then every 30 seconds. Peers come from trackers alone. */
+  noPeers: "tracker";
   /** Everything that is selected is verified and stored. */
   done: Torrent;
   piece: { readonly piece: number };
@@ -123,6 +133,26 @@ export interface TorrentEvents {
   error: { readonly error: Error };
   payment: { readonly text: string };
   paymentneeded: { readonly pricePerGB: bigint; readonly reason: PaymentLack };
+}
+
+/** The events of a file. */
+export interface FileEvents {
+  /** The last of its bytes was verified, while somebody listened. */
+  done: TorrentFile;
+  /** This page, or a player by the service worker, begins to read these bytes of it; `end` is one past the last. */
+  stream: { readonly start: number; readonly end: number };
+}
+
+/** @internal What a .torrent file says, and the file. */
+export interface EngineSourceFile {
+  torrent: Uint8Array;
+  trackers: string[];
+  webSeeds: string[];
+  comment: string | null;
+  createdBy: string | null;
+  /** In seconds since 1970. */
+  created: number | null;
+  private: boolean;
 }
 
 interface EnginePeerPayment {
@@ -160,7 +190,9 @@ export interface TorrentHost {
   request<T>(t: string, fields?: object): Promise<T>;
   openStream(message: object, port: MessagePort): void;
   plays(head: Playhead): void;
-  /** The service worker's scope, and the store of the engine that has the torrent. */
+  /** The page may pay for what it fetches. */
+  pays(): boolean;
+  /** The service worker's scope, and the store of the engine that has the torrent. Fails if there is none. */
   streaming(): Promise<{ scope: string; store: Store }>;
   /** The settings that a new engine gets. */
   readonly wishes: Wishes;
@@ -169,13 +201,25 @@ export interface TorrentHost {
   limits(maxPricePerBlock: bigint | null): void;
   /** It is sold at this price, in fine units per block, from now on. */
   sells(pricePerBlock: bigint): void;
+  /** Announced to besides the trackers that the torrent names, unless it is private. */
+  readonly trackers: readonly string[];
+  /** Where the service worker answers, once it controls this page. */
+  scope(): { scope: string; store: Store } | null;
   removed(): void;
-  /** Gives one {@link Client.add} back. */
-  left(): Promise<void>;
+  /** Gives one {@link Client.add} back; `reason`: why nobody waits for it any more. */
+  left(reason?: unknown): Promise<void>;
   again(): Promise<unknown>;
 }
 
-/** One torrent of a {@link Client}. */
+/** How often the counters of a torrent are looked at while somebody listens to their events. */
+const COUNT_MS = 1_000;
+/** Looks between two `noPeers`. */
+const NO_PEERS_LOOKS = 30;
+
+/**
+ * One torrent of a {@link Client}. Its properties are as the engine said last: while they are looked at, they are asked
+ * for anew four times a second at the most; {@link stats} waits for the answer.
+ */
 export class Torrent extends Emitter<TorrentEvents> {
   /** 40 hexadecimal digits. */
   readonly infoHash: string;
@@ -187,19 +231,36 @@ export class Torrent extends Emitter<TorrentEvents> {
   length = 0;
   /** Empty until {@link ready}. Padding is left out, so an index here is not one in the torrent. */
   files: TorrentFile[] = [];
-  /** The .torrent of a torrent made by {@link Client.seed}. */
-  torrentFile: Uint8Array | null = null;
+  /** Its .torrent file; null until {@link ready}. */
+  torrentFile: Uint8Array<ArrayBuffer> | null = null;
+  /** Bytes of every piece but the last; 0 until {@link ready}. */
+  pieceLength = 0;
+  /** Pieces in all; 0 until {@link ready}. */
+  pieceCount = 0;
+  /** Peers come from its own trackers alone (BEP 27). */
+  private = false;
+  /** A text of its author, if a .torrent file brought one: show it as text only. */
+  comment: string | null = null;
+  /** The program that made it, likewise. */
+  createdBy: string | null = null;
+  /** When it was made, likewise. */
+  created: Date | null = null;
 
   readonly #host: TorrentHost;
+  readonly #live: Live<EngineTorrent>;
+  #named: Pick<EngineSourceFile, "trackers" | "webSeeds"> = { trackers: [], webSeeds: [] };
+  #counting: ReturnType<typeof setTimeout> | null = null;
+  #isGone = false;
   #isReady = false;
   #becomeReady!: () => void;
-  #giveUp!: (error: Error) => void;
+  #giveUp!: (reason: unknown) => void;
 
   /** @internal */
   constructor(infoHash: string, host: TorrentHost) {
     super();
     this.infoHash = infoHash;
     this.#host = host;
+    this.#live = new Live(() => host.request("torrent"));
     this.ready = new Promise((resolve, reject) => {
       this.#becomeReady = () => resolve(this);
       this.#giveUp = reject;
@@ -229,16 +290,118 @@ export class Torrent extends Emitter<TorrentEvents> {
     };
   }
 
+  /** Bytes per second from peers and web seeds. */
+  get downloadSpeed(): number {
+    return this.#live.now?.downloadRate ?? 0;
+  }
+
+  /** Bytes per second to peers. */
+  get uploadSpeed(): number {
+    return this.#live.now?.uploadRate ?? 0;
+  }
+
+  /** Verified bytes, those of earlier visits included. (`stats().downloaded` counts what came, as {@link received}.) */
+  get downloaded(): number {
+    return this.#live.now?.verified ?? 0;
+  }
+
+  /** Bytes that came in this run of the engine, bad and doubled ones included. */
+  get received(): number {
+    return this.#live.now?.downloaded ?? 0;
+  }
+
+  /** Bytes that went to peers in this run of the engine. */
+  get uploaded(): number {
+    return this.#live.now?.uploaded ?? 0;
+  }
+
+  /** {@link uploaded} for each byte {@link received}, or for each of the torrent's if none came. */
+  get ratio(): number {
+    return this.uploaded / (this.received || this.length || 1);
+  }
+
+  /** The verified part of what is selected, from 0 to 1. */
+  get progress(): number {
+    const [verified, selected] = this.share;
+    return selected > 0 ? verified / selected : Number(this.done);
+  }
+
+  /** @internal The bytes of it that are selected, and the verified ones among them first. */
+  get share(): [number, number] {
+    const { now } = this.#live;
+    return now ? [now.selectedVerified, now.selectedLength] : [0, 0];
+  }
+
+  /** Milliseconds until everything that is selected is here, at the present speed; Infinity if nothing comes. */
+  get timeRemaining(): number {
+    const [verified, selected] = this.share;
+    if (this.done) return 0;
+    return this.downloadSpeed > 0 ? ((selected - verified) / this.downloadSpeed) * 1000 : Infinity;
+  }
+
+  /** Connected peers. */
+  get numPeers(): number {
+    return this.#live.now?.peers.length ?? 0;
+  }
+
+  /** Everything that is selected is verified. */
+  get done(): boolean {
+    const { now } = this.#live;
+    return now !== null && now.pieceCount > 0 && now.selectedVerified >= now.selectedLength;
+  }
+
+  /** {@link pause} was called, here or on another page. */
+  get paused(): boolean {
+    return this.#host.wishes.paused || this.#live.now?.state === "paused";
+  }
+
+  /** Bytes of the last piece; 0 until {@link ready}. */
+  get lastPieceLength(): number {
+    return this.length - Math.max(0, this.pieceCount - 1) * this.pieceLength;
+  }
+
+  /** A piece is verified. */
+  has(piece: number): boolean {
+    const { now } = this.#live;
+    return now !== null && holds(now, piece);
+  }
+
+  /** The trackers that it is announced to. */
+  get announce(): string[] {
+    return [...new Set([...this.#named.trackers, ...(this.private ? [] : this.#host.trackers)])];
+  }
+
+  /** A link to it, with its name, trackers and web seeds as far as they are known (BEP 9, BEP 19). */
+  get magnetURI(): string {
+    const all = (key: string, values: readonly string[]) =>
+      values.map((value) => `&${key}=${encodeURIComponent(value)}`).join("");
+    const { webSeeds } = this.#named;
+    const name = this.name ? [this.name] : [];
+    return `magnet:?xt=urn:btih:${this.infoHash}${all("dn", name)}${all("tr", this.announce)}${all("ws", webSeeds)}`;
+  }
+
+  /** {@link torrentFile} as a file to be saved; null until {@link ready}. */
+  get torrentFileBlob(): Blob | null {
+    return this.torrentFile && new Blob([this.torrentFile], { type: "application/x-bittorrent" });
+  }
+
   /** Closes its connections and fetches nothing. */
-  pause(): Promise<void> {
+  async pause(): Promise<void> {
     this.#host.wishes.paused = true;
-    return this.#host.request("pause");
+    await this.#host.request("pause");
+    await this.#live.look();
   }
 
   /** Undoes {@link pause}. */
-  resume(): Promise<void> {
+  async resume(): Promise<void> {
     this.#host.wishes.paused = false;
-    return this.#host.request("resume");
+    await this.#host.request("resume");
+    await this.#live.look();
+  }
+
+  /** Closes the connection with a peer, by its {@link PeerStats.id}. The peer may come again. */
+  removePeer(peer: number): Promise<void> {
+    return this.#host.request("closePeer", { peer });
   }
 
   /** Stops and forgets it, and deletes its data if asked. */
@@ -253,13 +416,50 @@ export class Torrent extends Emitter<TorrentEvents> {
    * @internal Undoes one {@link Client.add}: after the last, and unless another page uses it, nothing of it is fetched
    * or served. Its data stays.
    */
-  leave(): Promise<void> {
-    return this.#host.left();
+  leave(reason?: unknown): Promise<void> {
+    return this.#host.left(reason);
   }
 
   /** @internal It is not this page's any more. */
-  gone(): void {
-    this.#giveUp(new PieceworkError("the torrent was removed"));
+  gone(reason: unknown = new PieceworkError("the torrent was removed")): void {
+    this.#isGone = true;
+    for (const file of this.files) file.gone();
+    if (this.#counting !== null) clearTimeout(this.#counting);
+    this.#giveUp(reason);
+  }
+
+  /** @internal Counts while somebody listens to a counter. */
+  override listened(name: keyof TorrentEvents): void {
+    if (this.#counting === null && COUNTERS.includes(name)) this.#count();
+  }
+
+  #count(): void {
+    let before = this.#live.last;
+    let alone = 0;
+    const count = async () => {
+      if (!this.hears(...COUNTERS)) return;
+      const now = await this.#live.look();
+      if (!now) return;
+      // Another engine counts from 0.
+      const grown = (key: "downloaded" | "uploaded") => Math.max(0, now[key] - (before?.[key] ?? 0));
+      const [downloaded, uploaded] = [grown("downloaded"), grown("uploaded")];
+      before = now;
+      if (downloaded > 0) this.emit("download", downloaded);
+      if (uploaded > 0) this.emit("upload", uploaded);
+      const isAlone = now.peers.length === 0 && (now.state === "downloading" || now.state === "metadata");
+      if (isAlone && alone++ % NO_PEERS_LOOKS === 0) this.emit("noPeers", "tracker");
+      if (!isAlone) alone = 0;
+    };
+    const later = () => {
+      this.#counting = null;
+      if (!this.#isGone && this.hears(...COUNTERS))
+        this.#counting = setTimeout(() => {
+          count()
+            .catch(() => undefined)
+            .finally(later);
+        }, COUNT_MS);
+    };
+    later();
   }
 
   /**
@@ -350,17 +550,35 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** @internal Looks whether name and files are there by now. */
   async refresh(): Promise<void> {
-    const snapshot = await this.#host.request<EngineTorrent | null>("torrent");
+    const [snapshot, source] = await Promise.all([
+      this.#live.look(),
+      this.#host.request<EngineSourceFile | null>("source"),
+    ]);
     if (this.#isReady || !snapshot || snapshot.pieceCount === 0) return;
     this.#isReady = true;
     this.name = snapshot.name;
     this.length = snapshot.length;
-    this.files = snapshot.files
-      .map((file, index) => ({ ...file, index }))
-      .filter(({ path }) => path.length > 0)
-      .map(({ index, ...file }) => new TorrentFile(this.infoHash, index, file, this.#host));
+    this.pieceLength = snapshot.pieceLength;
+    this.pieceCount = snapshot.pieceCount;
+    if (source) {
+      this.torrentFile = source.torrent as Uint8Array<ArrayBuffer>;
+      this.#named = source;
+      const { comment, createdBy, created } = source;
+      Object.assign(this, { private: source.private, comment, createdBy });
+      // A stranger's number may be none of a date.
+      const date = new Date((created ?? NaN) * 1000);
+      this.created = Number.isNaN(date.getTime()) ? null : date;
+    }
+    let offset = 0;
+    for (const [index, file] of snapshot.files.entries()) {
+      const place = { hash: this.infoHash, index, offset, live: this.#live };
+      // Padding has no path.
+      if (file.path.length > 0) this.files.push(new TorrentFile(place, file, this.#host));
+      offset += file.length;
+    }
     this.#becomeReady();
     this.emit("ready", this);
+    this.emit("metadata", this);
     if (snapshot.state === "seeding") this.emit("done", this);
   }
 
@@ -378,10 +596,11 @@ export class Torrent extends Emitter<TorrentEvents> {
         this.refresh().catch((error: Error) => this.emit("error", { error }));
         break;
       case "done":
+        this.#live.done();
         if (this.#isReady) this.emit("done", this);
         break;
       case "piece":
-        this.emit("piece", { piece: message.piece ?? 0 });
+        this.#verified(message.piece ?? 0);
         break;
       case "peer":
         this.emit("peer", { peer: message.peer ?? 0 });
@@ -404,8 +623,24 @@ export class Torrent extends Emitter<TorrentEvents> {
     }
   }
 
+  #verified(piece: number): void {
+    const touched = this.files.filter((file) => file.includes(piece));
+    const isSelected = touched.some(({ selected }) => selected);
+    this.#live.piece(piece, isSelected);
+    this.emit("piece", { piece });
+    for (const file of touched) file.grew();
+  }
+
+  /** @internal A reader of one of its files begins. */
+  reading({ file, start, end, suffix }: { file: number } & Range): void {
+    const read = this.files.find(({ index }) => index === file);
+    if (!read?.hears("stream")) return;
+    const from = suffix === undefined ? (start ?? 0) : Math.max(0, read.length - suffix);
+    read.emit("stream", { start: from, end: Math.min(end ?? read.length, read.length) });
+  }
+
   async #snapshot(): Promise<EngineTorrent> {
-    const snapshot = await this.#host.request<EngineTorrent | null>("torrent");
+    const snapshot = await this.#live.look();
     if (!snapshot) throw new PieceworkError("the torrent was removed");
     // Another page may have chosen other files.
     for (const file of this.files) file.note(snapshot.files[file.index]?.priority ?? "normal");
@@ -413,8 +648,11 @@ export class Torrent extends Emitter<TorrentEvents> {
   }
 }
 
+/** Events whose numbers are counted while somebody listens. */
+const COUNTERS: (keyof TorrentEvents)[] = ["download", "upload", "noPeers"];
+
 /** One file of a torrent. Reading it fetches the missing pieces, in the order in which they are read. */
-export class TorrentFile {
+export class TorrentFile extends Emitter<FileEvents> {
   /** Components of its path; from strangers: show as text only. */
   readonly path: readonly string[];
   /** Bytes. */
@@ -422,12 +660,22 @@ export class TorrentFile {
   /** In the torrent's own list, as links name it (BEP 53); padding counts. */
   readonly index: number;
   readonly #hash: string;
+  /** Of its first byte in the torrent. */
+  readonly #offset: number;
+  readonly #live: Live<EngineTorrent>;
   readonly #host: TorrentHost;
   #priority: FilePriority;
 
   /** @internal */
-  constructor(hash: string, index: number, { path, length, priority }: EngineTorrent["files"][0], host: TorrentHost) {
+  constructor(
+    { hash, index, offset, live }: { hash: string; index: number; offset: number; live: Live<EngineTorrent> },
+    { path, length, priority }: EngineTorrent["files"][0],
+    host: TorrentHost,
+  ) {
+    super();
     this.#hash = hash;
+    this.#offset = offset;
+    this.#live = live;
     this.index = index;
     this.path = path;
     this.length = length;
@@ -470,6 +718,35 @@ export class TorrentFile {
     return typeof name === "number" ? name === this.index : name === this.path.join("/");
   }
 
+  /** Its verified bytes. */
+  get downloaded(): number {
+    const { now } = this.#live;
+    if (!now) return 0;
+    let bytes = 0;
+    for (let piece = Math.floor(this.#offset / now.pieceLength); this.includes(piece); piece++) {
+      const begin = Math.max(piece * now.pieceLength, this.#offset);
+      const end = Math.min((piece + 1) * now.pieceLength, this.#offset + this.length);
+      if (holds(now, piece)) bytes += end - begin;
+    }
+    return bytes;
+  }
+
+  /** The verified part of it, from 0 to 1. */
+  get progress(): number {
+    return this.length > 0 ? this.downloaded / this.length : 1;
+  }
+
+  /** A piece of the torrent has bytes of it. */
+  includes(piece: number): boolean {
+    const bytes = this.#live.last?.pieceLength ?? 0;
+    return piece * bytes < this.#offset + this.length && (piece + 1) * bytes > this.#offset;
+  }
+
+  /** @internal A piece with bytes of it was verified. */
+  grew(): void {
+    if (this.hears("done") && this.downloaded === this.length) this.emit("done", this);
+  }
+
   /** Its last path component. */
   get name(): string {
     return this.path[this.path.length - 1] ?? "";
@@ -485,23 +762,66 @@ export class TorrentFile {
     return typeOf(this.name);
   }
 
-  /**
-   * A URL that the service worker answers, with ranges, while this page is open. A player that is given it without
-   * {@link streamTo} or {@link follow} makes the engine fetch as far ahead as the browser likes.
-   */
-  async url(): Promise<string> {
-    // On a first visit that takes a while. The beginning is fetched meanwhile, because a player asks for it first.
-    if (this.#host.fetchesWhole() && !navigator.serviceWorker.controller)
-      void this.#read({ end: 1, longest: 1 }).cancel();
-    const { scope, store } = await this.#host.streaming();
+  /** What {@link url} gives, where the service worker controls this page already; else null: wait for `url()`. */
+  get streamURL(): string | null {
+    const where = this.#host.scope();
+    return where && this.#url(where);
+  }
+
+  #url({ scope, store }: { scope: string; store: Store }): string {
     const url = new URL(`${STREAM_PATH}/${this.#hash}/${this.index}/${encodeURIComponent(this.name)}`, scope);
     if (store !== null) url.searchParams.set("store", store);
     return url.href;
   }
 
-  /** Plays it: sets `src` as soon as the service worker controls this page, and follows the player. */
-  async streamTo(video: HTMLMediaElement): Promise<void> {
-    video.src = await this.url();
+  /** One, however often it is asked for. */
+  #whole: Promise<string> | null = null;
+
+  #wholeUrl(lacking: Error): Promise<string> {
+    this.#whole ??= this.#host
+      .request<EngineTorrent | null>("torrent")
+      .then((torrent) => wholeUrl(this, torrent, this.#host.pays(), lacking))
+      .catch((error) => {
+        this.#whole = null;
+        throw error;
+      });
+    return this.#whole;
+  }
+
+  /** @internal Its torrent is not this page's any more. */
+  gone(): void {
+    this.#whole?.then(URL.revokeObjectURL, () => undefined);
+  }
+
+  /**
+   * A URL that the service worker answers, with ranges, while this page is open. A player that is given it without
+   * {@link streamTo} or {@link follow} makes the engine fetch as far ahead as the browser likes.
+   *
+   * Without a service worker it is the URL of a Blob, until the torrent is removed: of a file that is all here, up to
+   * 512 MiB; or of one up to 32 MiB, which is fetched whole first, unless the page has `payments`.
+   *
+   * @throws an error that names what is missing, and the way out, for other files without a service worker.
+   */
+  async url({ signal }: { signal?: AbortSignal } = {}): Promise<string> {
+    // On a first visit that takes a while. The beginning is fetched meanwhile, because a player asks for it first.
+    if (this.#host.fetchesWhole() && !navigator.serviceWorker?.controller)
+      void this.#read({ end: 1, longest: 1 }).cancel();
+    let streaming: Awaited<ReturnType<TorrentHost["streaming"]>>;
+    try {
+      streaming = await abortable(this.#host.streaming(), signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      return abortable(this.#wholeUrl(error as Error), signal);
+    }
+    return this.#url(streaming);
+  }
+
+  /**
+   * Plays it: sets `src` as soon as the service worker controls this page, and follows the player. Without a service
+   * worker as {@link url} says.
+   */
+  async streamTo(video: HTMLMediaElement, options: { signal?: AbortSignal } = {}): Promise<void> {
+    video.src = await this.url(options);
     this.follow(video);
   }
 
@@ -532,7 +852,12 @@ export class TorrentFile {
 
   /** `longest`: as a player's reads are, which go on by another one. */
   #read(part: Range & { longest?: number }, how?: Parameters<typeof chunksOf>[1]): ReturnType<typeof chunksOf> {
-    return chunksOf((port) => this.#host.openStream({ ...part, file: this.index }, port), how);
+    const open = (port: MessagePort) => {
+      if (part.longest === undefined)
+        this.emit("stream", { start: part.start ?? 0, end: Math.min(part.end ?? this.length, this.length) });
+      this.#host.openStream({ ...part, file: this.index }, port);
+    };
+    return chunksOf(open, how);
   }
 
   /** Its bytes, or a part of them, a chunk at a time: `for await (const chunk of file)`. */

@@ -116,6 +116,7 @@ define("document", { baseURI: "http://localhost/", URL: "http://localhost/" });
 define("location", { search: "" });
 define("addEventListener", () => undefined);
 define("removeEventListener", () => undefined);
+define("dispatchEvent", () => true); // nobody hears it
 define("RTCPeerConnection", class {});
 define("Worker", Engine);
 define("fetch", () => Promise.reject(new Error("there is no server")));

@@ -129,7 +129,7 @@ test("what is no file is refused by a sentence that says what is taken", () => {
   ]) {
     assert.throws(
       () => fileEntries(wrong),
-      /seed takes a File, a Blob, an ArrayBuffer or a Uint8Array, or several of them in a list/,
+      /seed takes a File, a Blob, an ArrayBuffer, a Uint8Array or a ReadableStream, or several of them in a list/,
     );
   }
   assert.throws(() => fileEntries([]), /there are no files to seed/);

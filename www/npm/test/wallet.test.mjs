@@ -595,6 +595,56 @@ test("a client that was destroyed prompts for nothing any more, whatever the wal
   }
 });
 
+test("after a signal a deposit prompts for nothing more, and the next one goes on where it stood", async () => {
+  for (const [kind, method, answer, after] of [
+    ["permit", "eth_getCode", "0x60", ["eth_signTypedData_v4", "eth_sendTransaction"]],
+    ["permit", "eth_signTypedData_v4", `0x${"11".repeat(64)}1b`, ["eth_signTypedData_v4", "eth_sendTransaction"]],
+    ["neither", "wallet_switchEthereumChain", null, ["eth_sendTransaction", "eth_sendTransaction"]],
+  ]) {
+    const wallet = new TestWallet(kind);
+    if (method === "wallet_switchEthereumChain") wallet.chain = 1;
+    const pay = payments(wallet);
+    await pay.connect(undefined, false);
+    const asked = new Promise((isAsked) => {
+      const give = (resolve) => () => {
+        wallet.chain = 31337;
+        wallet.answers = {};
+        resolve(answer);
+      };
+      wallet.answers = { [method]: () => new Promise((resolve) => isAsked(give(resolve))) };
+    });
+    const stop = new AbortController();
+    const deposit = pay.deposit(2_000_000n, 2_500_000n, stop.signal);
+    deposit.catch(() => {});
+    const give = await asked;
+    const before = [...wallet.prompts];
+    stop.abort(new Error("enough"));
+    give();
+    await assert.rejects(deposit, /enough/, method);
+    assert.deepEqual(wallet.prompts, before, method);
+    await pay.deposit(2_000_000n, 2_500_000n);
+    assert.deepEqual(wallet.prompts.slice(before.length), after, method);
+    pay.destroy();
+  }
+});
+
+test("after a signal the wallet's answer connects nothing", async () => {
+  const wallet = new TestWallet("permit");
+  const pay = payments(wallet);
+  const asked = new Promise((isAsked) => {
+    wallet.answers = { eth_requestAccounts: () => new Promise((resolve) => isAsked(resolve)) };
+  });
+  const stop = new AbortController();
+  const connected = pay.connect(undefined, false, stop.signal);
+  connected.catch(() => {});
+  const give = await asked;
+  stop.abort(new Error("enough"));
+  give([signer.address]);
+  await assert.rejects(connected, /enough/);
+  assert.equal(pay.address, null);
+  await assert.rejects(pay.connect(undefined, false, stop.signal), /enough/);
+});
+
 test("a configuration that is no number or no address is refused by its name", () => {
   const options = payments(new TestWallet("permit")).options;
   const host = {};

@@ -7,7 +7,11 @@ use crate::{builds, failure::Failure, node, paths, shell};
 const ENGINE: &str = "www/npm/wasm/piecework.js";
 
 /// Folders whose types are checked, and the script that does it.
-pub const TYPED: [(&str, &str); 2] = [("www/npm", "types"), ("www/player", "check")];
+pub const TYPED: [(&str, &str); 3] = [
+    ("www/npm", "types"),
+    ("www/player", "check"),
+    ("www/extension", "check"),
+];
 
 /// Formatting and lint of all TypeScript and JavaScript.
 pub fn biome() -> Result<(), Failure> {
@@ -29,7 +33,7 @@ pub fn types() -> Result<Outcome, Failure> {
         ));
     }
     node::require()?;
-    for folder in ["www/npm", "www/player"] {
+    for folder in ["www/npm", "www/player", "www/extension"] {
         node::install(folder)?;
     }
     // The page reads the types that the package publishes.

@@ -68,6 +68,17 @@ export class FirefoxTab {
     return new FirefoxTab(this.#firefox, await this.#firefox.newTab());
   }
 
+  /** Installs an extension, given as its package's path; it stays over restarts. */
+  install(path) {
+    return this.#do((driver) => driver.installAddon(path, false));
+  }
+
+  /** The address of an installed extension's own pages. */
+  rootOf(id) {
+    const policy = `WebExtensionPolicy.getByID(${JSON.stringify(id)})`;
+    return this.#firefox.inBrowser(this.#tab, `return "moz-extension://" + ${policy}.mozExtensionHostname + "/"`);
+  }
+
   /** Loads the page anew past cache and service worker, as Ctrl+Shift+R does. */
   hardReload() {
     return this.#firefox.inBrowser(

@@ -23,6 +23,9 @@ export const PRICE = 10;
 /** 2^-24 token units for each block of 16 KiB, rounded up as seller and buyer do. */
 export const UNIT_FINE = (((BigInt(PRICE) * 1_000_000n) << 24n) * 16_384n + 999_999_999n) / 1_000_000_000n;
 
+/** What a page that bought at that price asks for a block by default: half of it. */
+export const RESALE_FINE = ((((BigInt(PRICE) * 1_000_000n) / 2n) << 24n) * 16_384n + 999_999_999n) / 1_000_000_000n;
+
 /** A local chain that can be stopped and started again where it was, on the same port. */
 export class Anvil {
   #child = null;

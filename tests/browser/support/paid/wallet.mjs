@@ -26,6 +26,8 @@ const UNKNOWN = new Set([
 export class RemoteWallet {
   /** Methods that a person was asked about, in order. */
   prompts = [];
+  /** All methods that pages asked for, in order. */
+  asked = [];
   /** Methods that the person says no to. */
   refuses = new Set();
   /** Methods that it never answers, as long as the person has not decided. */
@@ -102,28 +104,11 @@ export class RemoteWallet {
 
   /** Puts the wallet into every page that this browser opens from now on. */
   async injectInto(context) {
-    await context.addInitScript((url) => {
-      if (globalThis.top !== globalThis) return;
-      const listeners = new Map();
-      globalThis.ethereum = {
-        on: (event, listener) => void listeners.set(event, listener),
-        removeListener: (event) => void listeners.delete(event),
-        emit: (event, value) => listeners.get(event)?.(value),
-        async request({ method, params }) {
-          const answer = await fetch(url, {
-            method: "POST",
-            headers: { "content-type": "application/json" },
-            body: JSON.stringify({ method, params }),
-          });
-          const { result, error } = await answer.json();
-          if (error) throw Object.assign(new Error(error.message), { code: error.code });
-          return result;
-        },
-      };
-    }, this.url);
+    await context.addInitScript(inject, this.url);
   }
 
   async #answer(method, params) {
+    this.asked.push(method);
     if (UNKNOWN.has(method)) throw Object.assign(new Error(`this wallet does not support ${method}`), { code: 4200 });
     if (ASKING.has(method)) {
       this.prompts.push(method);
@@ -151,4 +136,25 @@ export class RemoteWallet {
     }
     return this.#chain.call(method, params);
   }
+}
+
+/** Runs in a page: makes the wallet at this address the page's own. */
+export function inject(url) {
+  if (window.top !== window) return;
+  const listeners = new Map();
+  window.ethereum = {
+    on: (event, listener) => void listeners.set(event, listener),
+    removeListener: (event) => void listeners.delete(event),
+    emit: (event, value) => listeners.get(event)?.(value),
+    async request({ method, params }) {
+      const answer = await fetch(url, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ method, params }),
+      });
+      const { result, error } = await answer.json();
+      if (error) throw Object.assign(new Error(error.message), { code: error.code });
+      return result;
+    },
+  };
 }

@@ -1,9 +1,9 @@
 //! Plain BitTorrent among many.
 
 use crate::common::{complete, minutes, ready};
-use piecework::client::{AddOptions, Command, ResalePrice, Source};
+use piecework::client::{AddOptions, ClosedReason, Command, Event, ResalePrice, Source};
 use piecework::time::Duration;
-use piecework::types::FineUnits;
+use piecework::types::{ConnectionId, FineUnits};
 use piecework_simulation::{Content, NetConfig, NodeId, SimNet, for_seeds};
 
 /// One seed and this many leechers of the content.
@@ -28,6 +28,41 @@ fn one_seed_and_five_leechers_end_with_the_same_bytes() {
         let (_, leechers) = swarm(&mut net, &content, 5);
         complete(&mut net, &leechers, &content, minutes(10));
     }
+}
+
+#[test]
+fn a_peer_that_is_closed_by_hand_is_gone_and_may_come_again() {
+    let mut net = SimNet::new(3, NetConfig::default());
+    let content = Content::file(3, 3_000_000, 32 * 1024);
+    let (seed, leechers) = swarm(&mut net, &content, 1);
+    net.set_uplink(seed, 100_000);
+    let (leecher, info_hash) = (leechers[0], content.info_hash());
+    let mut connected = None;
+    net.run_until(minutes(1), |net| {
+        connected = net.events(leecher).find_map(|event| match event {
+            Event::PeerConnected { connection, .. } => Some(*connection),
+            _ => None,
+        });
+        connected.is_some()
+    });
+    let connection = connected.expect("the seed");
+    let close = |connection| Command::ClosePeer {
+        info_hash,
+        connection,
+    };
+    let closed = |net: &SimNet| {
+        let reasons = net.events(leecher).filter_map(|event| match event {
+            Event::PeerClosed { reason, .. } => Some(reason.clone()),
+            _ => None,
+        });
+        reasons.collect::<Vec<_>>()
+    };
+    net.command(leecher, close(ConnectionId(u64::MAX)));
+    assert_eq!(closed(&net), [], "nobody has that number");
+    net.command(leecher, close(connection));
+    net.command(leecher, close(connection));
+    assert_eq!(closed(&net), [ClosedReason::NotNeeded("closed by hand")]);
+    complete(&mut net, &leechers, &content, minutes(30));
 }
 
 #[test]

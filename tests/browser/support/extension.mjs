@@ -1,0 +1,115 @@
+// The extension in Chromium, as a user has it: its first page, its own window that asks, its options.
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { browser, folder, open, run, withinAMinute } from "./harness.mjs";
+
+/** The build that may speak to this machine. */
+export const EXTENSION = join(import.meta.dirname, "../../../target/extension-loopback");
+
+/** A Chromium with the extension; `profile` as in {@link browser}. */
+export async function extended(profile = folder("profile"), options = {}) {
+  const path = join(EXTENSION, "chromium");
+  if (!existsSync(join(path, "manifest.json"))) throw new Error("run `cargo xtask extension --loopback` first");
+  const flags = ["--headless=new", `--disable-extensions-except=${path}`, `--load-extension=${path}`];
+  const started = await browser(profile, { ...options, flags, ignore: ["--disable-extensions"] });
+  const { context } = started;
+  const worker =
+    context.serviceWorkers()[0] ??
+    (await withinAMinute("the extension's background starts", context.waitForEvent("serviceworker")));
+  const root = new URL("/", worker.url()).href;
+  return {
+    ...started,
+    root,
+    own: (name) => ownPage(context, `${root}${name}`),
+    /** Ends the document with the engine, as a crash of it would; gives whether there was one. */
+    endHost: () => endHost(context, root),
+  };
+}
+
+/** A page of the extension itself, once it shows what the host says. */
+async function ownPage(context, url) {
+  const page = await context.newPage();
+  page.on("pageerror", (error) => console.log(`  [extension] ${error.message}`));
+  await page.goto(url);
+  return page;
+}
+
+/** The first page's button, and no STUN server: tests talk to this machine alone. */
+export async function setUp({ own }) {
+  const options = await own("options.html");
+  await options.locator("#ice").fill("none");
+  await options.locator("#network button").click();
+  await options.getByText("Saved").waitFor({ state: "attached" });
+  await options.close();
+  const welcome = await own("welcome.html");
+  await welcome.locator("#start").click();
+  await welcome.getByText("It runs.").waitFor();
+  await welcome.close();
+}
+
+/** The user gives the extension the scene's vault. */
+export async function useVault({ own }, { deployment }) {
+  const options = await own("options.html");
+  await options.locator("#deployment").fill(readFileSync(deployment, "utf8"));
+  await options.locator("#most").fill("12");
+  await options.locator("#vault button.primary").click();
+  await options.getByText("paid in").waitFor();
+  await options.close();
+}
+
+/** A page of the site with a client that asks for the extension; the user answers in the extension's window. */
+export async function asking(extension, url, client = {}, { allow = true, budget = null } = {}) {
+  const page = await open(extension.context, url);
+  const window = extension.context.waitForEvent("page");
+  await page.run(`start(${JSON.stringify({ engine: "extension", ...client })})`);
+  const question = await withinAMinute("the extension asks", window);
+  await question.locator("#site").getByText(new URL(url).origin).waitFor();
+  if (budget !== null) await question.locator("#budget").fill(budget);
+  const closed = question.waitForEvent("close");
+  await question.locator(allow ? "#yes" : "#no").click();
+  await closed;
+  return page;
+}
+
+/** Its target is not one of Playwright's pages. */
+async function endHost(context, root) {
+  const session = await context.browser().newBrowserCDPSession();
+  const { targetInfos } = await session.send("Target.getTargets");
+  const host = targetInfos.find(({ url }) => url === `${root}host.html`);
+  if (host) await session.send("Target.closeTarget", { targetId: host.targetId });
+  return host !== undefined;
+}
+
+/** Another peer fetches all of a title of one file, and needs no site for it; gives the file's digest. */
+export async function fetched({ torrent }, name = "film.bin") {
+  const data = folder("get");
+  const file = join(data, "film.torrent");
+  writeFileSync(file, Buffer.from(torrent, "base64"));
+  await run(["get", file, "--output", data, "--state", join(data, "state")]);
+  return createHash("sha256")
+    .update(readFileSync(join(data, name)))
+    .digest("hex");
+}
+
+/** The options of a client that pays by the scene's vault, which the extension uses too. */
+export function clientOf({ chain, chainId, anvil, tracker }) {
+  const token = { address: chain.token, decimals: 6, symbol: "pwUSD" };
+  const { vault, deployBlock } = chain;
+  const payments = { vault, chainId, rpcUrl: anvil.url, token, maxPricePerGB: "12", deployBlock };
+  return { trackers: [tracker], payments };
+}
+
+/** What the seeder earned, in fine units. */
+export async function earnedBy(seeder) {
+  const { money } = await seeder.ask("stats");
+  return BigInt(money.redeemable_fine) + (BigInt(money.redeemed) << 24n);
+}
+
+/** Looks until it is so, or half a minute is over. */
+export async function until(look, fits) {
+  for (const end = Date.now() + 30_000; ; ) {
+    const now = await look();
+    if (fits(now) || Date.now() > end) return now;
+  }
+}

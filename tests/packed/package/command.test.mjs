@@ -1,0 +1,99 @@
+// `npx piecework copy`, as a site owner types it.
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "../../browser/support/tests.mjs";
+import { project, sh, write } from "../support/projects.mjs";
+import { blocks } from "../support/readme.mjs";
+
+/** How a call ends that does not succeed. */
+async function refused(folder, line) {
+  const error = await sh(folder, line).then(
+    (output) => assert.fail(output),
+    (error) => error,
+  );
+  const [, code, text] = /ended with (\d+):\n([\s\S]*)$/.exec(error.message);
+  return { code: Number(code), text: text.trim() };
+}
+
+test("the command places all files, and prints what the page passes and the README's header", async () => {
+  const folder = await project("copied");
+  const output = await sh(folder, "npx piecework copy public");
+  const dist = join(folder, "node_modules/piecework/dist");
+  const same = (name, path) => assert.deepEqual(readFileSync(join(dist, name)), readFileSync(join(folder, path)));
+  same("sw.js", "public/piecework-sw.js");
+  const files = readdirSync(dist, { withFileTypes: true }).filter((entry) => entry.isFile() && entry.name !== "sw.js");
+  assert.ok(files.length >= 5);
+  for (const { name } of files) {
+    same(name, `public/piecework/${name}`);
+    assert.ok(output.includes(name), output);
+  }
+  const [{ text }] = blocks().filter(({ language }) => language === "txt");
+  assert.ok(output.includes(text.trim()), output);
+  const root = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+  assert.ok(root.includes(text.trim()), "the repository's README has another header");
+  for (const words of [
+    'src="/piecework/player.js"',
+    'workerUrl: "/piecework/worker.js"',
+    'worker-url="/piecework/worker.js"',
+  ])
+    assert.ok(output.includes(words), output);
+  assert.match(
+    await sh(folder, "npx piecework copy --base /films/ public"),
+    /serviceWorkerUrl: "\/films\/piecework-sw\.js"/,
+  );
+});
+
+test("the command overwrites what it wrote, and nothing else without --force", async () => {
+  const folder = await project("copied-again");
+  write(folder, { "public/piecework-sw.js": "// the site's own\n" });
+  const first = await refused(folder, "npx piecework copy public");
+  assert.equal(first.code, 1);
+  assert.match(first.text, /^piecework: not ours, .*: public\/piecework-sw\.js\. Nothing was written\..*--force/);
+  assert.equal(existsSync(join(folder, "public/piecework")), false);
+  assert.equal(readFileSync(join(folder, "public/piecework-sw.js"), "utf8"), "// the site's own\n");
+  await sh(folder, "npx piecework copy --force public");
+
+  // An earlier version left other bytes, and a file that this one has not.
+  const old = { "piecework/player.js": "// earlier\n", "piecework/gone.js": "// gone\n" };
+  const record = join(folder, "public/piecework/copied.json");
+  const written = JSON.parse(readFileSync(record, "utf8"));
+  for (const [path, text] of Object.entries(old)) {
+    writeFileSync(join(folder, "public", path), text);
+    written.sha256[path] = createHash("sha256").update(text).digest("hex");
+  }
+  written.sha256["../outside.js"] = createHash("sha256").update("// outside\n").digest("hex");
+  writeFileSync(join(folder, "outside.js"), "// outside\n");
+  writeFileSync(record, JSON.stringify(written));
+  await sh(folder, "npx piecework copy public");
+  assert.equal(existsSync(join(folder, "public/piecework/gone.js")), false);
+  assert.equal(existsSync(join(folder, "outside.js")), true);
+  assert.doesNotMatch(readFileSync(join(folder, "public/piecework/player.js"), "utf8"), /earlier/);
+
+  // Somebody edited one of ours.
+  writeFileSync(join(folder, "public/piecework/worker.js"), "// edited\n");
+  assert.match((await refused(folder, "npx piecework copy public")).text, /public\/piecework\/worker\.js\. Nothing/);
+  assert.equal(readFileSync(join(folder, "public/piecework/worker.js"), "utf8"), "// edited\n");
+});
+
+test("the command explains itself, and names what is wrong with its words", async () => {
+  const folder = await project("explained", { files: { "a-file": "" } });
+  assert.match(await sh(folder, "npx piecework --help"), /Usage: npx piecework copy .*DIR/);
+  const { version } = JSON.parse(readFileSync(join(folder, "node_modules/piecework/package.json"), "utf8"));
+  assert.equal((await sh(folder, "npx piecework --version")).trim(), version);
+  for (const [line, code, text] of [
+    ["npx piecework", 2, /no command: npx piecework --help/],
+    ["npx piecework move public", 2, /there is no command move/],
+    ["npx piecework copy", 2, /name one folder/],
+    ["npx piecework copy a b", 2, /name one folder/],
+    ["npx piecework copy --fast public", 2, /Unknown option '--fast'/],
+    ["npx piecework copy --base films public", 2, /--base is a path with a slash at both ends/],
+    ["npx piecework copy no/such/folder", 1, /there is no folder no\/such to make no\/such\/folder in/],
+    ["npx piecework copy a-file", 1, /a-file is not a folder/],
+  ]) {
+    const end = await refused(folder, line);
+    assert.equal(end.code, code, `${line}: ${end.text}`);
+    assert.match(end.text, text, line);
+  }
+});

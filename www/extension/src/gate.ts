@@ -1,0 +1,364 @@
+/**
+ * What stands between a site's page and the engine. A page is hostile: it gets through what is listed here, about its
+ * own titles, within what the user allowed to its site. The engine's answers are cut down to the site's own matters.
+ */
+
+import type { FromEngine, Hello } from "../../npm/src/protocol.ts";
+import type { EngineTorrent } from "../../npm/src/torrent.ts";
+import { left, type Site } from "./sites.ts";
+
+/** Titles that one page uses at once. */
+export const MAX_TITLES_OF_PAGE = 64;
+/** Requests whose answers a page waits for. */
+const MAX_WAITING = 512;
+/** Requests in a row, and how many a second after that. */
+const BURST = 1_000;
+const PER_SECOND = 200;
+/** Trackers and web seeds of one title. */
+const MAX_ADDRESSES = 32;
+/** Files that one request names. */
+const MAX_FILES = 131_072;
+const LONGEST_ADDRESS = 2_048;
+const LONGEST_MAGNET = 65_536;
+/** The engine's own bound on a .torrent file. */
+const MAX_TORRENT_BYTES = 16 << 20;
+/** Files of a torrent that a page makes, and the longest name; the engine has the same bounds. */
+const MAX_MADE_FILES = 10_000;
+const LONGEST_NAME = 240;
+/** Torrents that a page made and has not taken up. */
+const MAX_MADE = 8;
+
+export interface GateHost {
+  /** As the user's last word has it. */
+  site(): Site;
+  /** The site has this title from now on. */
+  took(hash: string): void;
+  /** Milliseconds. */
+  now(): number;
+  toEngine(message: object): void;
+  toPage(message: object): void;
+  /** The account that a page of an allowed site names may be paid from. */
+  mayPayFrom(owner: string): Promise<boolean>;
+}
+
+type Message = Record<string, unknown>;
+/** A request that is cut to what is allowed; a text: why it is refused; null: it is answered with nothing. */
+type Cut = Message | string | null;
+
+const REFUSED = "The Piecework extension does not let a site do this";
+
+/** One page's gate. */
+export class Gate {
+  readonly #host: GateHost;
+  /** The page's titles. */
+  readonly titles = new Set<string>();
+  /** Requests that are not answered: what they were. */
+  readonly #waiting = new Map<number, { t: string; hash: string | null }>();
+  /** Those that the engine made of the page's files: it knows that they are whole. */
+  #made: Uint8Array[] = [];
+  #tokens = BURST;
+  #filled: number;
+
+  constructor(host: GateHost) {
+    this.#host = host;
+    this.#filled = host.now();
+  }
+
+  /** Titles of one run of the engine; the next one knows of none. */
+  engineIsNew(): void {
+    this.titles.clear();
+    this.#waiting.clear();
+  }
+
+  /** A message of the page. Readers come by {@link mayRead}. */
+  fromPage(data: unknown): void {
+    if (typeof data !== "object" || data === null) return;
+    const message = data as Message;
+    const { t, id } = message;
+    if (typeof t !== "string") return;
+    if (!this.#host.site().allowed) return void this.#refuse(id, "The user of the extension does not allow this site");
+    if (typeof id !== "number" || !Number.isSafeInteger(id)) return void this.#tell(t, message);
+    if (t === "ethCallAnswer") return;
+    // It was asked before the page knew of this engine, and is answered once.
+    if (this.#waiting.has(id)) return;
+    if (!this.#mayAsk() || this.#waiting.size >= MAX_WAITING)
+      return void this.#refuse(id, "The site asks too much at once");
+    void this.#ask(t, id, message);
+  }
+
+  /** Whether its page may read a title's files. */
+  mayRead(hash: unknown): boolean {
+    return this.#host.site().allowed === true && typeof hash === "string" && this.titles.has(hash);
+  }
+
+  /** A message of the engine. */
+  fromEngine(message: FromEngine): void {
+    switch (message.t) {
+      case "event":
+        if (message.hash !== null && this.titles.has(message.hash)) this.#host.toPage(message);
+        break;
+      case "err":
+        this.#waiting.delete(message.id);
+        this.#host.toPage(message);
+        break;
+      case "ok": {
+        const asked = this.#waiting.get(message.id);
+        this.#waiting.delete(message.id);
+        if (asked) this.#host.toPage({ t: "ok", id: message.id, v: this.#answer(asked, message.v) });
+        break;
+      }
+      case "ethCall":
+        // No site reads the chain for the extension.
+        this.#host.toEngine({ t: "ethCallAnswer", id: message.id, message: "no wallet is connected" });
+        break;
+    }
+  }
+
+  // ------------------------------------------------------------------------------ to the engine
+
+  async #ask(t: string, id: number, message: Message): Promise<void> {
+    const cut = t === "account" ? await this.#account(message) : this.#cut(t, message);
+    if (typeof cut === "string") this.#refuse(id, cut);
+    else if (cut === null) this.#host.toPage({ t: "ok", id, v: undefined });
+    else {
+      this.#waiting.set(id, { t, hash: typeof cut.hash === "string" ? cut.hash : null });
+      this.#host.toEngine({ ...cut, id });
+    }
+  }
+
+  /** Messages without an answer. */
+  #tell(t: string, message: Message): void {
+    const { hash, player, file, position, rate, starved } = message;
+    if (t === "play" && this.mayRead(hash)) this.#host.toEngine({ t, hash, player, file, position, rate, starved });
+  }
+
+  #cut(t: string, message: Message): Cut {
+    const site = this.#host.site();
+    switch (t) {
+      case "hello":
+      case "snapshot":
+      case "refresh":
+        return { t };
+      case "add":
+        return this.#add(message, site);
+      case "seed":
+        return seed(message, site);
+      case "torrent":
+      case "leave":
+        return this.#own(t, message);
+      // The title is the library's, too: it stays, and is seeded.
+      case "remove":
+        return this.#own("leave", message);
+      case "pause":
+        return this.#own("onDemand", message, { v: true, remember: false });
+      case "resume":
+        return this.#own("onDemand", message, { v: false, remember: false });
+      case "onDemand":
+        return this.#own(t, message, { v: message.v !== false, remember: false });
+      case "select": {
+        const files = numbers(message.files);
+        return files ? this.#own(t, message, { files, priority: message.priority }) : "`files` is missing";
+      }
+      case "webSeed": {
+        const [url] = addresses([message.url], "https:", site);
+        return url === undefined ? "Only web seeds of https:// are asked" : this.#own(t, message, { url });
+      }
+      case "maxPrice":
+        return this.#own(t, message, { pricePerBlock: cap(message.pricePerBlock, site) });
+      case "limits":
+        if (message.uploadLimit === 0)
+          return "The extension shares what was watched, as its user set it: it is paused by its own button";
+        return null;
+      case "dust":
+      case "fee":
+        return null;
+      case "domainSeparator": {
+        const { contract, chainId, name, version } = message;
+        return { t, contract, chainId, name, version };
+      }
+      case "accountId":
+        if (site.budget === 0n) return "The user of the extension lets this site spend nothing";
+        return { t, owner: message.owner };
+      default:
+        return REFUSED;
+    }
+  }
+
+  #add(message: Message, site: Site): Cut {
+    const source = this.#source(message, site);
+    if (typeof source === "string") return source;
+    const adding = [...this.#waiting.values()].filter(({ t }) => t === "add").length;
+    if (this.titles.size + adding >= MAX_TITLES_OF_PAGE)
+      return `A page uses at most ${MAX_TITLES_OF_PAGE} titles at once`;
+    const files = numbers(message.files);
+    return {
+      t: "add",
+      ...source,
+      trackers: addresses(message.trackers, "wss:", site),
+      webSeeds: addresses(message.webSeeds, "https:", site),
+      ...(typeof message.onDemand === "boolean" ? { onDemand: message.onDemand } : {}),
+      ...(files ? { files } : {}),
+      maxPricePerBlock: message.maxPricePerBlock === undefined ? ceiling(site) : cap(message.maxPricePerBlock, site),
+      check: message.check === "complete" && this.#isMade(source.torrent) ? "complete" : "resume",
+    };
+  }
+
+  /** Any other torrent is whole when its pieces were checked, whatever a page says. */
+  #isMade(torrent: unknown): boolean {
+    return torrent instanceof Uint8Array && this.#made.some((made) => isEqual(made, torrent));
+  }
+
+  #source({ magnet, torrent, hash }: Message, site: Site): Message | string {
+    if (typeof magnet === "string") return magnet.length <= LONGEST_MAGNET ? { magnet } : "The magnet link is too long";
+    // Whether others' titles are here is nobody's business.
+    if (typeof hash === "string")
+      return site.titles.some((one) => one.hash === hash) ? { hash } : `nothing is stored here of ${hash}`;
+    if (torrent instanceof Uint8Array && torrent.length <= MAX_TORRENT_BYTES) return { torrent };
+    return "give a magnet link, a .torrent file or an info hash";
+  }
+
+  #own(t: string, { hash }: Message, more: Message = {}): Cut {
+    if (typeof hash !== "string" || !this.titles.has(hash)) return "the torrent was removed";
+    return { t, hash, ...more };
+  }
+
+  async #account({ owner }: Message): Promise<Cut> {
+    if (this.#host.site().budget === 0n) return "The user of the extension lets this site spend nothing";
+    if (typeof owner !== "string" || !(await this.#host.mayPayFrom(owner)))
+      return "The extension pays from another account: its user ends that first";
+    return { t: "account", owner };
+  }
+
+  /** A bucket of tokens. */
+  #mayAsk(): boolean {
+    const now = this.#host.now();
+    this.#tokens = Math.min(BURST, this.#tokens + ((now - this.#filled) * PER_SECOND) / 1_000);
+    this.#filled = now;
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+
+  #refuse(id: unknown, text: string): void {
+    if (typeof id === "number") this.#host.toPage({ t: "err", id, message: `${text}.`.replace(/\.\.$/, ".") });
+  }
+
+  // ------------------------------------------------------------------------------ to the page
+
+  #answer({ t, hash }: { t: string; hash: string | null }, value: unknown): unknown {
+    switch (t) {
+      case "hello": {
+        const { vault, chainId } = value as Hello;
+        const stored = this.#host.site().titles.map((one) => one.hash);
+        return { stored, vault, chainId, sessionKey: null, payee: null, generation: null } satisfies Hello;
+      }
+      case "add": {
+        const added = String(value);
+        this.titles.add(added);
+        this.#host.took(added);
+        return added;
+      }
+      case "seed":
+        if (value instanceof Uint8Array) this.#made = [...this.#made, value.slice()].slice(-MAX_MADE);
+        return value;
+      case "leave":
+      case "remove":
+        if (hash !== null) this.titles.delete(hash);
+        return undefined;
+      case "torrent":
+        return value === null || hash === null ? null : this.#torrent(hash, value as EngineTorrent);
+      case "snapshot":
+        return this.#snapshot(value as { money: Message });
+      case "accountId":
+      case "domainSeparator":
+        return value;
+      default:
+        return undefined;
+    }
+  }
+
+  /** Without what other sites and visits did with it. */
+  #torrent(hash: string, torrent: EngineTorrent): EngineTorrent {
+    const spentFine = this.#host.site().titles.find((one) => one.hash === hash)?.spentFine ?? 0n;
+    return { ...torrent, kept: false, uploaded: 0, uploadRate: 0, earnedFine: 0n, pricePerBlock: 0n, spentFine };
+  }
+
+  /** Of the money only what the site may spend. */
+  #snapshot({ money }: { money: Message }): unknown {
+    const site = this.#host.site();
+    const rest = left(site);
+    const free = typeof money.free === "bigint" && money.free < rest ? money.free : rest;
+    return {
+      downloadRate: 0,
+      uploadRate: 0,
+      trackers: [],
+      money: {
+        accountReady: money.accountReady,
+        lack: rest === 0n && site.budget > 0n ? "budget" : money.lack,
+        balance: free,
+        locked: 0n,
+        free,
+        spentFine: site.spentFine,
+        budget: site.budget,
+        redeemable: 0n,
+        redeemableFine: 0n,
+        redeemed: 0n,
+        redeemableRanges: 0,
+        vouchersSigned: 0,
+        preimagesReleased: 0,
+        preimagesReceived: 0,
+      },
+    };
+  }
+}
+
+/** Files of the page, to be made a torrent. */
+function seed({ name, isFolder, files, trackers }: Message, site: Site): Cut {
+  const isName = (one: unknown) => typeof one === "string" && one.length <= LONGEST_NAME;
+  if (!isName(name) || !Array.isArray(files) || files.length > MAX_MADE_FILES) return "`files` is missing";
+  const clean = files.flatMap((file: unknown) => {
+    const { blob, path } = (file ?? {}) as Message;
+    return blob instanceof Blob && Array.isArray(path) && path.every(isName) ? [{ blob, path }] : [];
+  });
+  if (clean.length < files.length) return "`files` is missing";
+  return { t: "seed", name, isFolder: isFolder === true, files: clean, trackers: addresses(trackers, "wss:", site) };
+}
+
+function isEqual(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, at) => byte === other[at]);
+}
+
+/** The most that the site pays for a block now. */
+export function ceiling(site: Site): bigint {
+  return left(site) > 0n ? site.ceiling : 0n;
+}
+
+function cap(wanted: unknown, site: Site): bigint {
+  const most = ceiling(site);
+  return typeof wanted === "bigint" && wanted >= 0n && wanted < most ? wanted : most;
+}
+
+/**
+ * Addresses that a page of the site could ask itself: secure ones, and those of this machine only for a site of this
+ * machine.
+ */
+function addresses(list: unknown, protocol: "wss:" | "https:", site: Site): string[] {
+  if (!Array.isArray(list)) return [];
+  return list.slice(0, MAX_ADDRESSES).filter((url: unknown): url is string => {
+    if (typeof url !== "string" || url.length > LONGEST_ADDRESS || !URL.canParse(url)) return false;
+    const parsed = new URL(url);
+    if (isThisMachine(parsed)) return isThisMachine(new URL(site.origin));
+    return parsed.protocol === protocol;
+  });
+}
+
+function isThisMachine({ hostname }: URL): boolean {
+  return (
+    hostname === "localhost" || hostname === "127.0.0.1" || hostname === "[::1]" || hostname.endsWith(".localhost")
+  );
+}
+
+function numbers(list: unknown): number[] | null {
+  if (!Array.isArray(list)) return null;
+  return list.slice(0, MAX_FILES).filter((one: unknown): one is number => Number.isSafeInteger(one));
+}

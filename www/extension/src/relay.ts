@@ -1,0 +1,142 @@
+/** Carries a page's port to the host, and a port of its own for each of its readers. */
+
+import type { FromProvider, Open } from "../../npm/src/provider.ts";
+import { api, type RuntimePort } from "./browser.ts";
+import { PAGE, READER, type Ensure, type Opening } from "./words.ts";
+
+/** Readers of one page at once; the engine has room for 128 of all pages. */
+const MAX_READERS = 32;
+/** Hosts that a reader asks, one after the other. */
+const MAX_TRIES = 3;
+/** Milliseconds before a host that ends at once is asked for again. */
+const AGAIN_AFTER = 5_000;
+const GONE = "The Piecework extension was updated, switched off or removed: reload the page.";
+
+/** What a page's port brings. */
+interface FromPage {
+  t?: unknown;
+  port?: unknown;
+}
+
+/** From the page's next message on. */
+export function relay(page: MessagePort): void {
+  let host: Promise<RuntimePort> | null = null;
+  let open: Opening | null = null;
+  let readers = 0;
+  /** Whether the host of the moment lets the page in, once it says so. */
+  let letIn: (isIn: boolean) => void;
+  let opened = new Promise<boolean>((resolve) => (letIn = resolve));
+  const say = (message: FromProvider) => page.postMessage(message);
+
+  async function connect(): Promise<RuntimePort> {
+    await ensure();
+    const port = api.runtime.connect({ name: PAGE });
+    port.onMessage.addListener((message) => {
+      const { t } = message as FromProvider;
+      if (t === "opened") letIn(true);
+      else if (t === "refused" || t === "gone") letIn(false);
+      page.postMessage(message);
+    });
+    const since = Date.now();
+    // The host ended, and another one begins: it is told again.
+    port.onDisconnect.addListener(() => {
+      void api.runtime.lastError; // read, or the browser complains in the page's console
+      opened = new Promise((resolve) => (letIn = resolve));
+      if (Date.now() - since > AGAIN_AFTER) begin(true);
+      else setTimeout(begin, AGAIN_AFTER, true);
+    });
+    if (open) port.postMessage(open);
+    return port;
+  }
+
+  function begin(again: boolean): void {
+    if (open) open = { ...open, again };
+    // Without an id this script is of an extension that is gone.
+    host = api.runtime?.id ? connect() : Promise.reject(new Error(GONE));
+    host.catch(() => say({ t: "gone", message: GONE }));
+  }
+
+  page.onmessage = ({ data }: MessageEvent<FromPage | null>) => {
+    if (typeof data !== "object" || data === null) return;
+    if (data.t === "open") {
+      const { version, payment, ask } = data as Open;
+      const gesture = navigator.userActivation?.isActive ?? false;
+      open = { t: "open", version, payment, ask, gesture, again: false };
+      begin(false);
+    } else if (data.t === "stream" && data.port instanceof MessagePort) {
+      const { port, ...wanted } = data;
+      if (readers >= MAX_READERS) return void port.postMessage({ error: "too many readers at once", status: 503 });
+      readers++;
+      new Reader(port, wanted, () => opened).ended.then(() => readers--);
+    } else void host?.then((port) => port.postMessage(data)).catch(() => undefined);
+  };
+}
+
+/** The host runs, or is started. */
+async function ensure(): Promise<void> {
+  await api.runtime.sendMessage({ to: "shell", t: "ensure" } satisfies Ensure);
+}
+
+/** Carries a reader's pulls and its chunks; nobody sends a chunk that was not pulled. */
+class Reader {
+  /** Resolves when nothing more is carried. */
+  readonly ended: Promise<void>;
+  readonly #reader: MessagePort;
+  readonly #wanted: object;
+  readonly #opened: () => Promise<boolean>;
+  #end: () => void = () => undefined;
+  #port: RuntimePort | null = null;
+  /** Something came: what was asked cannot be asked again. */
+  #began = false;
+
+  constructor(reader: MessagePort, wanted: object, opened: () => Promise<boolean>) {
+    this.#reader = reader;
+    this.#wanted = wanted;
+    this.#opened = opened;
+    this.ended = new Promise((resolve) => (this.#end = resolve));
+    reader.onmessage = ({ data }: MessageEvent<unknown>) => {
+      // A buffer that the reader gives back would travel for nothing.
+      this.#port?.postMessage(data === "cancel" ? "cancel" : "pull");
+      if (data === "cancel") this.#over();
+    };
+    void this.#ask(MAX_TRIES);
+  }
+
+  async #ask(tries: number): Promise<void> {
+    try {
+      if (tries < MAX_TRIES) await ensure();
+      if (!(await this.#opened())) return this.#fail("the extension does not let this page in");
+      const port = api.runtime.connect({ name: READER });
+      this.#port = port;
+      port.onMessage.addListener((message) => this.#carry(message));
+      port.onDisconnect.addListener(() => {
+        void api.runtime.lastError;
+        this.#port = null;
+        // The host ended before it answered; the next one is asked once it lets the page in.
+        if (!this.#began && tries > 1) void this.#ask(tries - 1);
+        else this.#fail("the extension\u2019s engine stopped");
+      });
+      port.postMessage(this.#wanted);
+    } catch {
+      this.#fail(GONE);
+    }
+  }
+
+  #carry(message: unknown): void {
+    this.#began = true;
+    if (message instanceof ArrayBuffer) this.#reader.postMessage(message, [message]);
+    else this.#reader.postMessage(message);
+    if (message === "end" || (typeof message === "object" && message !== null && "error" in message)) this.#over();
+  }
+
+  #fail(error: string): void {
+    this.#reader.postMessage({ error, status: 503 });
+    this.#end();
+  }
+
+  #over(): void {
+    this.#port?.disconnect();
+    this.#port = null;
+    this.#end();
+  }
+}

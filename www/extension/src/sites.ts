@@ -1,0 +1,100 @@
+/**
+ * What the user allowed to each site, and what each spent. Amounts are base units of the token, or fine ones (2^-24 of
+ * them); prices are fine units per block of 16 KiB.
+ */
+
+/** Sites that are kept; beyond that the one that was heard of longest ago and is not allowed is forgotten first. */
+const MAX_SITES = 512;
+/** Titles that one site is known to have; the first one is forgotten first. */
+const MAX_TITLES = 256;
+/** Pieces of an origin that are shown and kept. */
+const LONGEST_ORIGIN = 256;
+
+export interface Site {
+  origin: string;
+  /** `null`: the user has not decided. */
+  allowed: boolean | null;
+  /** All that it may ever spend. */
+  budget: bigint;
+  spentFine: bigint;
+  /** The most that it may pay for a block. */
+  ceiling: bigint;
+  /** Those that it took up, the last one last, with what it spent for each. */
+  titles: { hash: string; spentFine: bigint }[];
+}
+
+/** The origin of a page that may ask; null: none that is kept apart from others. */
+export function originOf(url: string | undefined): string | null {
+  if (!url || !URL.canParse(url)) return null;
+  const { origin, protocol } = new URL(url);
+  const isKnown = (protocol === "https:" || protocol === "http:") && origin.length <= LONGEST_ORIGIN;
+  return isKnown ? origin : null;
+}
+
+/** All sites. `changed` keeps them. */
+export class Sites {
+  readonly #all: Map<string, Site>;
+  readonly #changed: (sites: Site[]) => void;
+
+  constructor(before: Site[], changed: (sites: Site[]) => void) {
+    this.#all = new Map(before.map((site) => [site.origin, site]));
+    this.#changed = changed;
+  }
+
+  list(): Site[] {
+    return [...this.#all.values()];
+  }
+
+  /** The site; one that nobody decided about, if it is new. */
+  of(origin: string): Site {
+    return this.#all.get(origin) ?? { origin, allowed: null, budget: 0n, spentFine: 0n, ceiling: 0n, titles: [] };
+  }
+
+  /** The user's word. What it spent stays. */
+  decide(origin: string, decision: Pick<Site, "budget" | "ceiling"> & { allowed: boolean }): void {
+    this.#put({ ...this.of(origin), ...decision });
+  }
+
+  /** It asked, and nobody answered yet. */
+  asked(origin: string): void {
+    if (!this.#all.has(origin)) this.#put(this.of(origin));
+  }
+
+  /** Nothing is allowed to it, and nothing is known of it any more. */
+  forget(origin: string): void {
+    this.#all.delete(origin);
+    this.#changed(this.list());
+  }
+
+  took(origin: string, hash: string): void {
+    this.#title(origin, hash, 0n);
+  }
+
+  spent(origin: string, hash: string, fine: bigint): void {
+    if (fine > 0n) this.#title(origin, hash, fine);
+  }
+
+  #title(origin: string, hash: string, fine: bigint): void {
+    const site = this.of(origin);
+    const before = site.titles.find((one) => one.hash === hash)?.spentFine ?? 0n;
+    const others = site.titles.filter((one) => one.hash !== hash);
+    const titles = [...others, { hash, spentFine: before + fine }].slice(-MAX_TITLES);
+    this.#put({ ...site, titles, spentFine: site.spentFine + fine });
+  }
+
+  #put(site: Site): void {
+    this.#all.delete(site.origin);
+    this.#all.set(site.origin, site);
+    if (this.#all.size > MAX_SITES) {
+      const oldest = this.list().find(({ allowed }) => !allowed);
+      this.#all.delete((oldest ?? site).origin);
+    }
+    this.#changed(this.list());
+  }
+}
+
+/** Base units that it may still spend, rounded down. */
+export function left({ budget, spentFine }: Site): bigint {
+  const fine = (budget << 24n) - spentFine;
+  return fine > 0n ? fine >> 24n : 0n;
+}

@@ -1,0 +1,13 @@
+// Compiles what the unit tests import into test/build.
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+await build({
+  entryPoints: ["gate", "sites", "settings"].map((name) => join(here, "../src", `${name}.ts`)),
+  format: "esm",
+  target: "es2022",
+  outdir: join(here, "build"),
+  bundle: true,
+});

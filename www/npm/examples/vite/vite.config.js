@@ -1,0 +1,3 @@
+import piecework from "piecework/vite";
+
+export default { plugins: [piecework()] };

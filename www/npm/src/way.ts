@@ -1,0 +1,121 @@
+import { PieceworkError } from "./errors.js";
+import { Link, type LinkEvents, type LinkOptions } from "./link.js";
+import type { EngineLimits } from "./protocol.js";
+import { REQUEST, type Announcement, type Asked, type Way } from "./provider.js";
+import type { Store } from "./stores.js";
+import { discover, providerOf, requestOf } from "./wallet.js";
+
+/**
+ * Which engine a client uses. "own": one in the pages of this site. "extension": that of the Piecework extension, which
+ * asks its user if this site is new to it; without the extension the client cannot be made. "auto": the extension's
+ * where its user allowed it to this site before, else an own one. A port: the one of a provider that the page has.
+ */
+export type EngineChoice = "auto" | "own" | "extension" | MessagePort;
+
+/** The way by this choice. Where it is not known at once, requests wait. */
+export function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEvents): Way {
+  const own = () => new Link(options, events);
+  if (choice === "own") return own();
+  const found = choice instanceof MessagePort ? Promise.resolve(choice) : provider();
+  if (!found) {
+    if (choice === "auto") return own();
+    throw new PieceworkError("This site needs the Piecework extension: install it, then reload the page.");
+  }
+  // A file of its own: few visitors have the extension.
+  const opened = async (): Promise<Way> => {
+    const [{ Remote }, port] = await Promise.all([import("./remote.js"), found]);
+    const failure = (text: string) => new PieceworkError(text);
+    return Remote.open(port, choice !== "auto", options, { ...events, failure, wallet: askWallet }, Link);
+  };
+  const instead = (error: Error): Way => {
+    if (choice === "auto") return own();
+    events.failed(error instanceof PieceworkError ? error : new PieceworkError(error.message));
+    throw error;
+  };
+  return new Eventually(opened().catch(instead));
+}
+
+/** The wallet of this page, where it has one: the extension's own pages have none. */
+async function askWallet(method: string, params: unknown): Promise<unknown> {
+  const [first, ...others] = await discover();
+  if (!first || others.length > 0)
+    throw new PieceworkError(`This page has ${first ? "several wallets" : "no wallet"}: open one that has one wallet.`);
+  return requestOf(providerOf(first.id), method, params);
+}
+
+/** The port of an extension that answers; null: none does. */
+function provider(): Promise<MessagePort> | null {
+  const stop = new AbortController();
+  const port = new Promise<MessagePort>((resolve) => {
+    const heard = ({ source, data, ports }: MessageEvent<Announcement | null>) => {
+      const [first] = ports;
+      if (source !== window || data?.piecework !== "provider" || !first) return;
+      stop.abort();
+      resolve(first);
+    };
+    addEventListener("message", heard, { signal: stop.signal });
+  });
+  if (!dispatchEvent(new CustomEvent(REQUEST, { cancelable: true }))) return port;
+  stop.abort();
+  return null;
+}
+
+/** A way that is being found. */
+class Eventually implements Way {
+  readonly #found: Promise<Way>;
+  #way: Way | null = null;
+
+  constructor(found: Promise<Way>) {
+    this.#found = found;
+    found.then(
+      (way) => (this.#way = way),
+      () => undefined, // whoever asks is told
+    );
+  }
+
+  get isHost(): boolean {
+    return this.#way?.isHost ?? false;
+  }
+
+  async request<T>(t: string, fields?: object, more?: Asked): Promise<T> {
+    return (await this.#found).request<T>(t, fields, more);
+  }
+
+  tell(message: { t: string }): void {
+    this.#found.then((way) => way.tell(message)).catch(() => undefined);
+  }
+
+  read(message: { t: "stream" }, port: MessagePort): void {
+    this.#found
+      .then((way) => way.read(message, port))
+      .catch((error: Error) => port.postMessage({ error: error.message, status: 503 }));
+  }
+
+  async setLimits(limits: EngineLimits): Promise<void> {
+    await (await this.#found).setLimits(limits);
+  }
+
+  async setBudget(total: bigint): Promise<void> {
+    await (await this.#found).setBudget(total);
+  }
+
+  setTitleLimit(hash: string, maxPricePerBlock: bigint | null): void {
+    this.#found.then((way) => way.setTitleLimit(hash, maxPricePerBlock)).catch(() => undefined);
+  }
+
+  titleLimit(hash: string): bigint | undefined {
+    return this.#way?.titleLimit(hash);
+  }
+
+  get scope(): { scope: string; store: Store } | null {
+    return this.#way?.scope ?? null;
+  }
+
+  async streaming(): Promise<{ scope: string; store: Store }> {
+    return (await this.#found).streaming();
+  }
+
+  async destroy(): Promise<void> {
+    await (await this.#found.catch(() => null))?.destroy();
+  }
+}

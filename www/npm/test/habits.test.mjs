@@ -1,0 +1,211 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { HASH, MAGNET, engines } from "./page.mjs";
+import { Client } from "./build/client.js";
+import { Emitter } from "./build/emitter.js";
+import { Live, holds } from "./build/live.js";
+import { sourceOf } from "./build/parsed.js";
+import { fileEntries, hashIn, recognise } from "./build/source.js";
+import { spooled } from "./build/spooling.js";
+
+test("a listener hears every event, the next one, or those before a signal, until it is taken off", () => {
+  const emitter = new Emitter();
+  const heard = [];
+  const hear = (event) => heard.push(event);
+  const once = (event) => heard.push(`once ${event}`);
+  const stop = new AbortController();
+  const off = emitter.on("piece", hear);
+  emitter.once("piece", once);
+  emitter.on("piece", (event) => heard.push(`until ${event}`), { signal: stop.signal });
+  emitter.emit("piece", 1);
+  stop.abort();
+  emitter.emit("piece", 2);
+  assert.deepEqual(heard.splice(0), [1, "once 1", "until 1", 2]);
+  off();
+  emitter.emit("piece", 3);
+  emitter.once("piece", once);
+  emitter.on("piece", hear);
+  emitter.off("piece", once);
+  emitter.off("piece", hear);
+  emitter.on("piece", hear, { signal: stop.signal });
+  assert.equal(emitter.hears("piece", "done"), false);
+  emitter.emit("piece", 4);
+  assert.deepEqual(heard, []);
+  // A listener that takes itself off, or listens anew, keeps nobody from hearing.
+  emitter.once("done", () => emitter.once("done", hear));
+  emitter.once("done", once);
+  emitter.emit("done", 5);
+  emitter.emit("done", 6);
+  assert.deepEqual(heard, ["once 5", 6]);
+});
+
+test("a state is asked for when it is looked at, four times a second at the most, and follows pieces meanwhile", async (t) => {
+  t.mock.timers.enable({ apis: ["Date"] });
+  let [now, asked] = [0, 0];
+  t.mock.method(performance, "now", () => now);
+  const state = () => ({
+    have: new Uint8Array(1),
+    length: 25,
+    pieceLength: 10,
+    pieceCount: 3,
+    verified: 0,
+    selectedLength: 15,
+    selectedVerified: 0,
+  });
+  const live = new Live(async () => {
+    asked++;
+    return state();
+  });
+  assert.equal(live.now, null);
+  for (let i = 0; i < 100; i++) void live.now;
+  await new Promise(setImmediate);
+  assert.equal(asked, 1);
+  live.piece(2, true);
+  live.piece(2, true);
+  live.piece(0, false);
+  live.piece(7, true);
+  const { verified, selectedVerified, have } = live.now;
+  assert.deepEqual([verified, selectedVerified, have[0]], [15, 5, 0b1010_0000]);
+  assert.deepEqual(
+    [0, 1, 2].map((piece) => holds(live.now, piece)),
+    [true, false, true],
+  );
+  live.done();
+  assert.equal(live.now.selectedVerified, 15);
+  now = 251;
+  assert.equal(live.now.verified, 15, "the answer of before, until the next one is there");
+  await new Promise(setImmediate);
+  assert.deepEqual([asked, live.now.verified], [2, 0]);
+});
+
+test("a parsed torrent is its file, a file around its info dictionary, or a link", () => {
+  const torrentFile = Uint8Array.of(1, 2);
+  assert.deepEqual(sourceOf({ infoHash: HASH, torrentFile }), { torrent: torrentFile });
+  const info = new TextEncoder().encode("d4:name4:filme");
+  const trackers = ["wss://a.example", "wss://b.example/\u00e9"];
+  const text = ({ torrent }) => new TextDecoder().decode(torrent);
+  assert.equal(
+    text(sourceOf({ infoHash: HASH, infoBuffer: info, announce: trackers, urlList: ["http://c.example/"] })),
+    "d13:announce-listll15:wss://a.exampleel18:wss://b.example/\u00e9ee4:infod4:name4:filme8:url-listl17:http://c.example/ee",
+  );
+  assert.equal(text(sourceOf({ infoHash: HASH, infoBuffer: info })), "d4:infod4:name4:filmee");
+  assert.deepEqual(sourceOf({ infoHash: HASH, name: "a film", announce: trackers, urlList: [5] }), {
+    magnet: `${MAGNET}&dn=a%20film&tr=wss%3A%2F%2Fa.example&tr=wss%3A%2F%2Fb.example%2F%C3%A9`,
+  });
+  assert.deepEqual(recognise({ infoHash: HASH.toUpperCase() }).parsed.infoHash, HASH.toUpperCase());
+  for (const wrong of [{ infoHash: "film" }, { infoHash: 5 }, { name: "film" }])
+    assert.throws(() => recognise(wrong), /add takes a magnet link/);
+});
+
+test("an info hash is found in what names a torrent, and in nothing else", () => {
+  const base32 = "CRNHHZHFNJ5VJ5RW76Z4ETVBAOWTCM5J";
+  const hash = "145a73e4e56a7b54f636ffb3c24ea103ad3133a9";
+  for (const source of [
+    hash,
+    hash.toUpperCase(),
+    base32,
+    base32.toLowerCase(),
+    Uint8Array.from(Buffer.from(hash, "hex")),
+    `magnet:?xt=urn:btih:${hash}&dn=film`,
+    `magnet:?dn=film&xt.1=urn:btih:${base32}`,
+    new URL(`magnet:?xt=urn:btih:${hash}`),
+    { infoHash: hash.toUpperCase() },
+  ])
+    assert.equal(hashIn(source), hash, String(source));
+  for (const source of ["film", "", `magnet:?dn=${hash}`, "magnet:?xt=urn:btih:ab", new Uint8Array(21), {}, null, 5])
+    assert.equal(hashIn(source), null, String(source));
+});
+
+test("files to be seeded are named by themselves, with folders where all are in one", () => {
+  const named = (name) => Object.assign(new Uint8Array(1), { name });
+  const made = (...files) => {
+    const { files: entries, name, isFolder } = fileEntries(files.length === 1 ? files[0] : files);
+    return [name, isFolder, entries.map(({ path }) => path.join("/"))];
+  };
+  assert.deepEqual(made(named("film.mp4")), ["film.mp4", false, ["film.mp4"]]);
+  assert.deepEqual(made(named("show/film.mp4")), ["show", true, ["film.mp4"]]);
+  assert.deepEqual(made(named("show/a/1.ts"), named("/show//b.ts")), ["show", true, ["a/1.ts", "b.ts"]]);
+  assert.deepEqual(made(named("show/1.ts"), named("other/1.ts")), [null, true, ["show/1.ts", "other/1.ts"]]);
+  assert.deepEqual(made(named("show/1.ts"), new Uint8Array(1)), [null, true, ["show/1.ts", "file 2"]]);
+});
+
+test("streams to be seeded are read to their end, within a bound", async () => {
+  const chunks = (...all) => ReadableStream.from(all);
+  const refuse = (text) => new Error(text);
+  const other = new Uint8Array(1);
+  const stream = Object.assign(chunks(Uint8Array.of(1), Uint8Array.of(2, 3)), { name: "a.ts" });
+  const [first, second] = await spooled([stream, other], { refuse });
+  assert.deepEqual([first.name, [...new Uint8Array(await first.arrayBuffer())]], ["a.ts", [1, 2, 3]]);
+  assert.equal(second, other);
+  let cancelled = false;
+  const endless = new ReadableStream({
+    pull: (controller) => controller.enqueue(new Uint8Array(400)),
+    cancel: () => (cancelled = true),
+  });
+  await assert.rejects(spooled([endless], { refuse, most: 1_000 }), /longer than 1000 bytes together: give a File/);
+  assert.equal(cancelled, true);
+  await assert.rejects(spooled([chunks(Uint8Array.of(1)), chunks("text")], { refuse }), /chunks of type Uint8Array/);
+  const fails = new ReadableStream({ pull: () => Promise.reject(new Error("the server is gone")) });
+  await assert.rejects(spooled([fails], { refuse }), /the server is gone/);
+});
+
+test("limits are named as WebTorrent names them, and a client without torrents has nothing to do", async (t) => {
+  const client = new Client({ trackers: ["wss://tracker.invalid"] });
+  t.after(() => client.destroy());
+  await client.throttleDownload(1_000);
+  await client.throttleDownload(-1);
+  await client.throttleUpload(0);
+  await client.throttleUpload(-1);
+  await client.setDownloadLimit(7.9);
+  const limits = engines.at(-1).told.filter((message) => message.t === "limits");
+  assert.deepEqual(
+    limits.map(({ downloadLimit, uploadLimit }) => [downloadLimit, uploadLimit]),
+    [
+      [1_000, undefined],
+      [null, undefined],
+      [undefined, 0],
+      [undefined, null],
+      [7, undefined],
+    ],
+  );
+  await assert.rejects(client.throttleDownload(-2), /downloadLimit must be null or a number of 0 or more/);
+  assert.deepEqual([client.progress, client.ratio, client.downloadSpeed, client.uploadSpeed], [1, 0, 0, 0]);
+  const torrent = await client.add(MAGNET);
+  assert.equal(torrent.magnetURI, `${MAGNET}&tr=wss%3A%2F%2Ftracker.invalid`);
+  assert.deepEqual(
+    [torrent.torrentFile, torrent.torrentFileBlob, torrent.created, torrent.done],
+    [null, null, null, false],
+  );
+  assert.equal(client.get(torrent), torrent);
+});
+
+test("the engine is asked for counters while somebody listens to them, and no longer", async (t) => {
+  const client = new Client({ trackers: ["wss://tracker.invalid"] });
+  t.after(() => client.destroy());
+  const torrent = await client.add(MAGNET);
+  const asked = () => engines.at(-1).told.filter(({ t }) => t === "torrent").length;
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  /** So many seconds pass; answers are waited for. */
+  const pass = async (seconds) => {
+    for (let second = 0; second < seconds; second++) {
+      t.mock.timers.tick(1_000);
+      await client.stats();
+    }
+  };
+  const before = asked();
+  torrent.on("piece", () => undefined);
+  await pass(5);
+  assert.equal(asked(), before, "a listener to what the engine says by itself");
+  const offs = ["download", "upload", "noPeers"].map((name) => torrent.on(name, () => undefined));
+  await pass(3);
+  assert.equal(asked(), before + 3, "once a second for all of them");
+  for (const off of offs) off();
+  await pass(5);
+  assert.equal(asked(), before + 3);
+  torrent.on("upload", () => undefined);
+  await pass(1);
+  assert.equal(asked(), before + 4);
+  await torrent.remove();
+  await pass(5);
+  assert.equal(asked(), before + 4, "nothing is asked about a torrent that is gone");
+});

@@ -1,0 +1,26 @@
+// What Vite has to be told of Piecework; `vite.d.ts` says it to users.
+import { SERVICE_WORKER, serviceWorker } from "./files.js";
+
+export default function piecework() {
+  let base = "/";
+  return {
+    name: "piecework",
+    // A copy of the module in the cache of dependencies would look there for its worker and its wasm.
+    config: () => ({ optimizeDeps: { exclude: ["piecework"] } }),
+    configResolved(config) {
+      base = config.base;
+    },
+    configureServer({ middlewares }) {
+      middlewares.use((request, response, next) => {
+        if (new URL(request.url ?? "/", "http://site").pathname !== base + SERVICE_WORKER) return next();
+        response.writeHead(200, { "Content-Type": "text/javascript", "Cache-Control": "no-cache" });
+        response.end(serviceWorker());
+      });
+    },
+    generateBundle() {
+      // A build for the server has no page.
+      if (this.environment && this.environment.config.consumer !== "client") return;
+      this.emitFile({ type: "asset", fileName: SERVICE_WORKER, source: serviceWorker() });
+    },
+  };
+}

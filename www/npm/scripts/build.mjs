@@ -43,6 +43,9 @@ const beside = {
 await build({ ...common, entryPoints: ["src/player.ts"], format: "esm", outdir: "dist", plugins: [beside] });
 // A file of its own: a page that names its vault by itself does not load it.
 await build({ ...common, entryPoints: ["src/deployment.ts"], format: "esm", outdir: "dist" });
+// So are the adapters: each page has one player at most.
+for (const name of ["hls", "shaka"])
+  await build({ ...common, entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist" });
 await build({
   ...common,
   entryPoints: ["src/worker.ts"],

@@ -201,6 +201,7 @@ test("properties and events follow a download", async () => {
       });
     });
     await torrent.stats();
+    await client.stats();
     const { done, progress, downloaded, numPeers, timeRemaining, downloadSpeed, received } = torrent;
     return { done, progress, downloaded, numPeers, timeRemaining, downloadSpeed, received, length: torrent.length,
       file: [file.progress, file.downloaded], of: client.progress, speed: client.downloadSpeed,
@@ -212,7 +213,8 @@ test("properties and events follow a download", async () => {
   assert.equal(during.downloaded, during.progress * during.length);
   assert.equal(during.has, during.downloaded);
   assert.deepEqual(during.file, [during.progress, during.downloaded]);
-  assert.deepEqual([during.of, during.speed], [during.progress, during.downloadSpeed]);
+  assert.equal(during.of, during.progress);
+  assert.ok(during.speed > 0);
   assert.ok(during.received >= during.downloaded);
   assert.ok(during.downloadSpeed > 0);
   const left = ((during.length - during.downloaded) / during.downloadSpeed) * 1000;

@@ -271,9 +271,9 @@ export declare class Client extends Emitter<ClientEvents> {
     remove(source: Parameters<Client["get"]>[0], options?: {
         deleteData?: boolean;
     }): Promise<void>;
-    /** Bytes per second that this client's torrents get. */
+    /** Bytes per second that the engine gets for all torrents. */
     get downloadSpeed(): number;
-    /** Bytes per second that this client's torrents give. */
+    /** Bytes per second that the engine gives. */
     get uploadSpeed(): number;
     /** The verified part of what is selected in all torrents of this client, from 0 to 1; 1 if nothing is. */
     get progress(): number;

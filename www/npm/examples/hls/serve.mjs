@@ -18,7 +18,7 @@ const TYPES = {
   ".wasm": "application/wasm",
 };
 const HEADERS = {
-  // As in the main README, and `blob:` for media: players of segments feed the picture by such an address.
+  // As in the main README. Players of segments feed the picture by a `blob:` address.
   "Content-Security-Policy":
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self' ws: wss:; " +
     "style-src 'self'; img-src 'self' data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; " +

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every suite, each counted, none skipped.
 //!
 //! A suite whose folder is missing, that does not start, or whose count cannot be read has failed. One suite's failure
-//! stops no other; a suite whose build failed is not started and counts as one failure. What failed is told again at the
-//! end, and the last line is `N passed, N failed`.
+//! stops no other; a suite whose build failed is not started and counts as one failure. What failed is told again at
+//! the end, and the last line is `N passed, N failed`.
 
 use std::{
     env, fs,

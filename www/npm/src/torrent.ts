@@ -1,5 +1,4 @@
 import { abortable } from "./aborting.js";
-import { wholeUrl } from "./blobs.js";
 import { Emitter } from "./emitter.js";
 import { PieceworkError } from "./errors.js";
 import type { FetchOptions } from "./fetching.js";
@@ -804,13 +803,18 @@ export class TorrentFile extends Emitter<FileEvents> {
   #whole: Promise<string> | null = null;
 
   #wholeUrl(lacking: Error): Promise<string> {
-    this.#whole ??= this.#host
-      .request<EngineTorrent | null>("torrent")
-      .then((torrent) => wholeUrl(this, torrent, this.#host.pays(), lacking))
-      .catch((error) => {
-        this.#whole = null;
-        throw error;
-      });
+    const made = async () => {
+      const { wholeUrl } = await import("./blobs.js");
+      const torrent = await this.#host.request<EngineTorrent | null>("torrent");
+      if (!torrent) throw new PieceworkError("the torrent was removed");
+      const answer = await wholeUrl(this, torrent, this.#host.pays(), lacking);
+      if ("why" in answer) throw new PieceworkError(answer.why);
+      return answer.url;
+    };
+    this.#whole ??= made().catch((error) => {
+      this.#whole = null;
+      throw error;
+    });
     return this.#whole;
   }
 

@@ -153,7 +153,7 @@ export interface SeedOptions extends AddOptions {
     created?: Date;
     /** Hears how far it is, in bytes. The files are read twice, so `total` is twice their length. */
     onProgress?: (done: number, total: number) => void;
-    /** Takes it back: nothing of it stays. Later than {@link onProgress} tells, it does so until {@link Torrent.ready}. */
+    /** Takes it back: nothing of it stays, if it aborts before the last {@link onProgress}. */
     signal?: AbortSignal | null;
 }
 /** A wallet that the page has a provider of. */

@@ -40,7 +40,7 @@ test("a listener hears every event, the next one, or those before a signal, unti
   assert.deepEqual(heard, ["once 5", 6]);
 });
 
-test("a state is asked for when it is looked at, four times a second at most, and follows pieces meanwhile", async (t) => {
+test("a state is asked for when it is looked at, not too often, and follows pieces meanwhile", async (t) => {
   t.mock.timers.enable({ apis: ["Date"] });
   let [now, asked] = [0, 0];
   t.mock.method(performance, "now", () => now);

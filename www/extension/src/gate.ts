@@ -81,6 +81,7 @@ export class Gate {
     if (!this.#host.site().allowed) return void this.#refuse(id, "The user of the extension does not allow this site");
     if (typeof id !== "number" || !Number.isSafeInteger(id)) return void this.#tell(t, message);
     if (t === "ethCallAnswer") return;
+    if (t === "stop") return void (this.#waiting.get(id)?.t === "seed" && this.#host.toEngine({ t, id }));
     // It was asked before the page knew of this engine, and is answered once.
     if (this.#waiting.has(id)) return;
     if (!this.#mayAsk() || this.#waiting.size >= MAX_WAITING)
@@ -109,6 +110,9 @@ export class Gate {
         if (asked) this.#host.toPage({ t: "ok", id: message.id, v: this.#answer(asked, message.v) });
         break;
       }
+      case "progress":
+        if (this.#waiting.has(message.id)) this.#host.toPage(message);
+        break;
       case "ethCall":
         // No site reads the chain for the extension.
         this.#host.toEngine({ t: "ethCallAnswer", id: message.id, message: "no wallet is connected" });
@@ -148,6 +152,11 @@ export class Gate {
       case "torrent":
       case "leave":
         return this.#own(t, message);
+      // Its .torrent names trackers as the first site that took it up did, some with a secret of its visitor.
+      case "source": {
+        const own = this.#own(t, message);
+        return typeof own === "string" ? own : null;
+      }
       // The title is the library's, too: it stays, and is seeded.
       case "remove":
         return this.#own("leave", message);

@@ -56,7 +56,18 @@ test("nothing of a page reaches the engine before its site is allowed", () => {
 
 test("a page reaches only the titles that it took up itself", () => {
   const made = withTitle();
-  for (const t of ["torrent", "leave", "remove", "pause", "resume", "onDemand", "select", "webSeed", "maxPrice"]) {
+  for (const t of [
+    "torrent",
+    "source",
+    "leave",
+    "remove",
+    "pause",
+    "resume",
+    "onDemand",
+    "select",
+    "webSeed",
+    "maxPrice",
+  ]) {
     const { reached, answer } = ask(made, t, { hash: OTHER, files: [], url: "https://a.example/" });
     assert.equal(reached, undefined, t);
     assert.equal(answer.t, "err", t);
@@ -65,6 +76,11 @@ test("a page reaches only the titles that it took up itself", () => {
   assert.equal(made.seen.engine.length, 1);
   assert.equal(made.one.mayRead(OTHER), false);
   assert.equal(made.one.mayRead(HASH), true);
+});
+
+test("the trackers that another site named are told to nobody", () => {
+  const { reached, answer } = ask(withTitle(), "source", { hash: HASH });
+  assert.deepEqual([reached, answer], [undefined, { t: "ok", id: 2, v: undefined }]);
 });
 
 test("an info hash alone tells nobody that the title is here", () => {

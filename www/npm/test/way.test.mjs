@@ -44,6 +44,11 @@ async function letIn(end, nth = 0) {
   end.say({ t: "ok", id, v: HELLO });
 }
 
+/** Its name and files are not known yet. */
+async function knowsNothing(end, nth = 0) {
+  for (const t of ["torrent", "source"]) end.say({ t: "ok", id: (await end.next(t, nth)).id, v: null });
+}
+
 test("requests wait until the provider lets the page in, and are repeated to its next engine", async (t) => {
   const end = provider(t);
   const client = new Client({ engine: end.port, payments: payments() });
@@ -60,7 +65,7 @@ test("requests wait until the provider lets the page in, and are repeated to its
   );
   await letIn(end);
   end.say({ t: "ok", id: (await end.next("add")).id, v: HASH });
-  end.say({ t: "ok", id: (await end.next("torrent")).id, v: null });
+  await knowsNothing(end);
   assert.equal((await adding).infoHash, HASH);
 
   // One request is open as the engine ends.
@@ -70,7 +75,7 @@ test("requests wait until the provider lets the page in, and are repeated to its
   const again = await end.next("add", 1);
   assert.deepEqual([again.magnet, again.check], [MAGNET, "resume"]);
   end.say({ t: "ok", id: again.id, v: HASH });
-  end.say({ t: "ok", id: (await end.next("torrent", 1)).id, v: null });
+  await knowsNothing(end, 1);
   assert.equal((await end.next("snapshot", 1)).id, id);
   end.say({ t: "ok", id, v: { downloadRate: 5, uploadRate: 0, trackers: [], money: { spentFine: 0n } } });
   assert.equal((await asking).downloadRate, 5);

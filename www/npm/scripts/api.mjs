@@ -12,6 +12,8 @@ const PUBLIC = [
   "source",
   "torrent",
   "payments",
+  "terms",
+  "free",
   "deployment",
   "history",
   "ice",

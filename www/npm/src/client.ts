@@ -1,11 +1,12 @@
 import { Emitter } from "./emitter.js";
 import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js";
-import { historyOf, type HistoryEntry, type Receipts } from "./history.js";
+import type { HistoryEntry, Receipts } from "./history.js";
 import { defaultIceServers } from "./ice.js";
 import type { PaymentLack } from "./lack.js";
 import { Link } from "./link.js";
 import { filesOf, iceServersOf, trackersOf, webSeedsOf } from "./lists.js";
-import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
+import { PAYS, Paying, wallets } from "./paying.js";
+import type { AccountInfo, Decimal, PaymentOptions, Payments, RecoverableDeposit } from "./payments.js";
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
 import {
   fileEntries,
@@ -17,7 +18,7 @@ import {
 } from "./source.js";
 import { Torrent, type Wishes } from "./torrent.js";
 import { bondFor, floorFine } from "./units.js";
-import { discover, type Eip1193Provider, type WalletInfo } from "./wallet.js";
+import type { Eip1193Provider, WalletInfo } from "./wallet.js";
 import type { RedemptionCost } from "./worth.js";
 
 /**
@@ -64,6 +65,11 @@ export interface ClientOptions {
   workerUrl?: string | URL;
   /** Where `piecework_bg.wasm` is. Default: beside this module. */
   wasmUrl?: string | URL;
+  /**
+   * Where `piecework_rest.wasm` is, the part of the engine that few visits need. Default: beside the wasm, if `wasmUrl`
+   * says where that is, else beside this module.
+   */
+  restUrl?: string | URL;
   /** Where a copy of `sw.js` is, at or above the page. Default `piecework-sw.js` beside the page. */
   serviceWorkerUrl?: string | URL;
   /** The service worker's scope. Default: its folder. */
@@ -183,7 +189,7 @@ const DEFAULT_UPLOAD = 2_500_000;
  */
 export class Client extends Emitter<ClientEvents> {
   readonly #link: Link;
-  readonly #payments: Payments | null;
+  readonly #payments: Paying | null;
   /** By info hash: how many adds of each were not given back. */
   readonly #torrents = new Map<string, { torrent: Torrent; wishes: Wishes; uses: number }>();
   /** Adds that are not counted yet. */
@@ -204,7 +210,7 @@ export class Client extends Emitter<ClientEvents> {
     const iceServers = iceServersOf(options.iceServers) ?? defaultIceServers();
     this.#uploadLimit = limit("uploadLimit", options.uploadLimit === undefined ? DEFAULT_UPLOAD : options.uploadLimit);
     this.#payments = options.payments
-      ? new Payments(options.payments, {
+      ? new Paying(options.payments, {
           request: (t, fields) => this.#link.request(t, fields),
           tell: (message) => this.#link.tell(message),
           walletChanged: (address) => this.emit("wallet", { address }),
@@ -224,7 +230,7 @@ export class Client extends Emitter<ClientEvents> {
           uploadLimit: this.#uploadLimit,
           downloadLimit: limit("downloadLimit", options.downloadLimit ?? null),
           storageLimit: limit("storageLimit", options.storageLimit ?? null),
-          payment: this.#payments?.engineConfig() ?? null,
+          payment: this.#payments?.terms.engineConfig() ?? null,
         },
         broker: {
           iceServers,
@@ -232,8 +238,14 @@ export class Client extends Emitter<ClientEvents> {
           bridge: options.bridge ?? new URLSearchParams(location.search).get("bridge") === "1",
         },
         shared: shared(options),
+        canPay: PAYS,
         worker: options.workerUrl ? page(options.workerUrl) : new URL("./worker.js", import.meta.url),
         wasm: options.wasmUrl ? page(options.wasmUrl) : new URL("./piecework_bg.wasm", import.meta.url),
+        rest: options.restUrl
+          ? page(options.restUrl)
+          : options.wasmUrl
+            ? new URL("piecework_rest.wasm", page(options.wasmUrl))
+            : new URL("./piecework_rest.wasm", import.meta.url),
         serviceWorker: page(options.serviceWorkerUrl ?? "piecework-sw.js"),
         serviceWorkerScope: options.serviceWorkerScope ? page(options.serviceWorkerScope) : null,
       },
@@ -352,7 +364,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** The wallets of this page (EIP-6963, else `window.ethereum`). Asks none of them anything. */
   wallets(): Promise<WalletInfo[]> {
-    return discover();
+    return wallets();
   }
 
   /**
@@ -361,9 +373,9 @@ export class Client extends Emitter<ClientEvents> {
    * account that the wallet shows this site anyway, without a prompt. Answers the account. The provider must do the
    * account's `eth_sendTransaction`; it need not know the chain if {@link PaymentOptions.chainParams} describe it.
    */
-  connectWallet(wallet?: string | WalletChoice, options: { silent?: boolean } = {}): Promise<string> {
+  async connectWallet(wallet?: string | WalletChoice, options: { silent?: boolean } = {}): Promise<string> {
     const { silent } = typeof wallet === "object" ? wallet : options;
-    return this.#paying().connect(wallet, silent ?? false);
+    return (await this.#wallet()).connect(wallet, silent ?? false);
   }
 
   /** The connected account, or null. */
@@ -376,19 +388,19 @@ export class Client extends Emitter<ClientEvents> {
    * Both come back by {@link exit} and {@link withdraw}, less what was spent.
    */
   async deposit({ amount, bond }: { amount: Decimal; bond?: Decimal }): Promise<AccountInfo> {
-    const payments = this.#paying();
-    const units = payments.parse(amount);
-    return payments.deposit(units, bond === undefined ? bondFor(units) : payments.parse(bond));
+    const { terms } = this.#paying();
+    const units = terms.parse(amount);
+    return (await this.#wallet()).deposit(units, bond === undefined ? bondFor(units) : terms.parse(bond));
   }
 
   /** The connected wallet's account, as the chain has it. */
-  account(): Promise<AccountInfo> {
-    return this.#paying().account();
+  async account(): Promise<AccountInfo> {
+    return (await this.#wallet()).account();
   }
 
   /** Replaces the hard cap on the spending from this deposit account, see {@link PaymentOptions.budget}. */
   async setBudget(total: Decimal): Promise<void> {
-    await this.#link.setBudget(this.#paying().parse(total));
+    await this.#link.setBudget(this.#paying().terms.parse(total));
   }
 
   /**
@@ -396,8 +408,8 @@ export class Client extends Emitter<ClientEvents> {
    * are not worth their gas; where the site names {@link PaymentOptions.coinPrice}, it sends nothing whose gas costs
    * more than {@link PaymentOptions.maxGasPercent} of what it brings.
    */
-  redeem(options: { due?: boolean } = {}): Promise<{ paid: bigint; batches: number }> {
-    return this.#paying().redeem(options.due ?? false);
+  async redeem(options: { due?: boolean } = {}): Promise<{ paid: bigint; batches: number }> {
+    return (await this.#wallet()).redeem(options.due ?? false);
   }
 
   /**
@@ -406,7 +418,7 @@ export class Client extends Emitter<ClientEvents> {
    */
   async redemptionCost(): Promise<RedemptionCost> {
     const { money } = await this.stats();
-    return this.#paying().redemptionCost(money.redeemable, money.redeemableRanges);
+    return (await this.#wallet()).redemptionCost(money.redeemable, money.redeemableRanges);
   }
 
   /** The slice of a deposit that is made now, for {@link proposedDeposit}; in base units. */
@@ -415,18 +427,18 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** Starts the waiting time after which {@link withdraw} works. It cannot be cancelled. */
-  exit(): Promise<AccountInfo> {
-    return this.#paying().exit();
+  async exit(): Promise<AccountInfo> {
+    return (await this.#wallet()).exit();
   }
 
   /** Takes back the rest of deposit and bond, once the waiting time is over. */
-  withdraw(): Promise<void> {
-    return this.#paying().withdraw();
+  async withdraw(): Promise<void> {
+    return (await this.#wallet()).withdraw();
   }
 
   /** Every deposit of the connected wallet, also ones whose session key is lost. */
-  recoverDeposits(): Promise<RecoverableDeposit[]> {
-    return this.#paying().recover();
+  async recoverDeposits(): Promise<RecoverableDeposit[]> {
+    return (await this.#wallet()).recover();
   }
 
   /**
@@ -434,8 +446,8 @@ export class Client extends Emitter<ClientEvents> {
    * titles that were removed. {@link historyCSV} makes a table of it.
    */
   async history(): Promise<HistoryEntry[]> {
-    this.#paying();
-    return historyOf(await this.#link.request<Receipts>("receipts"));
+    const payments = this.#paying();
+    return payments.history(await this.#link.request<Receipts>("receipts"));
   }
 
   /**
@@ -449,12 +461,12 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Decimal text to base units of the token. */
   parse(amount: Decimal): bigint {
-    return this.#paying().parse(amount);
+    return this.#paying().terms.parse(amount);
   }
 
   /** Base units of the token to decimal text. */
   format(units: bigint): string {
-    return this.#paying().format(units);
+    return this.#paying().terms.format(units);
   }
 
   /** The address that this browser is paid at; null without payments or before the engine runs. */
@@ -487,7 +499,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async #add(fields: EngineSource, options: AddOptions, lists: Lists, check: string): Promise<Torrent> {
-    const price = (amount: Decimal) => (this.#payments ? this.#payments.price(amount) : 0n);
+    const price = (amount: Decimal) => (this.#payments ? this.#payments.terms.price(amount) : 0n);
     const { trackers, webSeeds } = lists;
     // The engine knows whether anything is paid: a page without payments may share a paying one's.
     const onDemand = options.onDemand ?? (check === "complete" ? false : undefined);
@@ -546,7 +558,7 @@ export class Client extends Emitter<ClientEvents> {
       streaming: () => this.#link.streaming(),
       wishes,
       fetchesWhole: () => !(wishes.onDemand ?? this.#payments !== null),
-      price: (amount) => this.#paying().price(amount),
+      price: (amount) => this.#paying().terms.price(amount),
       limits: (pricePerBlock) => this.#link.setTitleLimit(hash, pricePerBlock),
       sells: (pricePerBlock) => this.#payments?.sells(pricePerBlock, false),
       removed: () => this.#torrents.delete(hash),
@@ -619,7 +631,12 @@ export class Client extends Emitter<ClientEvents> {
     this.#link.tell({ t: "online", v: navigator.onLine });
   };
 
-  #paying(): Payments {
+  /** What a connected wallet is for. */
+  #wallet(): Promise<Payments> {
+    return this.#paying().wallet();
+  }
+
+  #paying(): Paying {
     if (!this.#payments) throw new PieceworkError("payments are not configured: give `payments` to the client");
     return this.#payments;
   }

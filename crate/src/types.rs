@@ -163,3 +163,14 @@ impl TokenUnits {
         FineUnits(self.0.saturating_mul(1 << 24))
     }
 }
+
+/// `amount * times / of`; as much as there can be where that is more.
+pub(crate) fn scaled(amount: u64, times: u128, of: u128) -> u64 {
+    // Nearly always all of it fits in 64 bits. A page loads what divides 128 bits only when it must.
+    if let (Ok(times), Ok(of)) = (u64::try_from(times), u64::try_from(of))
+        && let Some(product) = amount.checked_mul(times)
+    {
+        return product / of;
+    }
+    u64::try_from(u128::from(amount).saturating_mul(times) / of).unwrap_or(u64::MAX)
+}

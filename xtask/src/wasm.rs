@@ -63,12 +63,14 @@ const WASM_FEATURES: &[&str] = &[
 
 /// wasm-opt aims at a small compressed size; rustc's work makes the important code fast. A function that has one caller
 /// stays a function, because in a body of a hundred kilobytes with thousands of locals gzip finds few repetitions. For
-/// the same reason values are not kept in one more local to be used twice. Twice: the second run finds code that the
-/// first laid bare.
+/// the same reason values are not kept in one more local to be used twice. Again: each run finds code that the
+/// one before laid bare.
 const OPTIMISE: &[&str] = &[
     "--one-caller-inline-max-function-size=0",
     "--skip-pass=local-cse",
     "-Oz",
+    "-Oz",
+    "--gufa-optimizing",
     "-Oz",
     "--strip-producers",
     // The names of functions stay for the split, which drops them.
@@ -148,11 +150,16 @@ impl Wasm {
             stage("wasm: bind", || bind(&built, &bound))?;
             add_rest(&bound.join("piecework.js"))?;
             let bound_module = bound.join("piecework_bg.wasm");
-            if self.counting {
-                let names = bound.join("names.txt");
-                shell::run(bindgen().arg("--count").arg(&bound_module).arg(names))?;
-            } else if !self.dev {
-                stage("wasm: optimise", || optimise(&bound_module, &rare))?;
+            if !self.dev {
+                stage("wasm: optimise", || optimise(&bound_module))?;
+                stage("wasm: split", || {
+                    if self.counting {
+                        let names = bound.join("names.txt");
+                        shell::run(bindgen().arg("--count").arg(&bound_module).arg(names))
+                    } else {
+                        split(&bound_module, &rare)
+                    }
+                })?;
             }
             publish(&bound, &output)?;
             stamp.set()?;
@@ -210,7 +217,7 @@ fn bindgen() -> Command {
     shell::command(paths::target().join("debug/xtask-bindgen"))
 }
 
-fn optimise(module: &Path, rare: &Path) -> Result<(), Failure> {
+fn optimise(module: &Path) -> Result<(), Failure> {
     node::require()?;
     node::install("xtask/tools")?;
     let smaller = module.with_extension("opt");
@@ -228,11 +235,12 @@ fn optimise(module: &Path, rare: &Path) -> Result<(), Failure> {
         .and_then(|text| serde_json::from_str(&text).ok())
         .ok_or_else(|| Failure::failed("wasm-opt failed: run the line above to see why"))?;
     rename(&module.with_file_name("piecework.js"), &renamed)?;
-    fs::rename(&smaller, module).map_err(Failure::io("replace", module))?;
+    fs::rename(&smaller, module).map_err(Failure::io("replace", module))
+}
+
+fn split(module: &Path, rare: &Path) -> Result<(), Failure> {
     let rest = module.with_file_name(REST);
-    shell::run(bindgen().arg("--split").arg(module).arg(rare).arg(&rest))?;
-    shell::run(bindgen().arg("--order").arg(module))?;
-    shell::run(bindgen().arg("--order").arg(&rest))
+    shell::run(bindgen().arg("--split").arg(module).arg(rare).arg(rest))
 }
 
 /// In the bindings, the import by which the module loads its rest: `setRest` says how. The load gets JavaScript's
@@ -254,7 +262,8 @@ fn add_rest(bindings: &Path) -> Result<(), Failure> {
     let mut text = fs::read_to_string(&types).map_err(Failure::io("read", &types))?;
     text.push_str(
         "\n/** How the module loads its rest: it imports JavaScript's functions and the module's exports. */\n\
-         export function setRest(load: (functions: WebAssembly.ModuleImports, first: WebAssembly.ModuleImports) => void): void;\n",
+         type Imports = WebAssembly.ModuleImports;\n\
+         export function setRest(load: (functions: Imports, first: Imports) => void): void;\n",
     );
     fs::write(&types, text).map_err(Failure::io("write", &types))
 }

@@ -5,7 +5,7 @@
 
 use crate::payment::payee::Payee;
 use crate::payment::payer::{Begun, Payer, PayerConnState};
-use crate::payment::paying::Paid;
+use crate::payment::paying::{Paid, Paying};
 use crate::payment::{PayAction, PaymentNeed, PeerPayInfo, TitleKind};
 use crate::sorted::{Map, Set};
 use crate::time::Timestamp;
@@ -49,7 +49,7 @@ pub struct Money {
     pub payer: Option<Paid<Payer>>,
     /// Selling.
     pub payee: Option<Paid<Payee>>,
-    traffic: Map<ConnectionId, Traffic>,
+    traffic: Map<ConnectionId, Paid<Traffic>>,
 }
 
 impl Money {
@@ -61,7 +61,11 @@ impl Money {
         info: PeerPayInfo,
         price: FineUnits,
     ) {
-        self.traffic.entry(conn).or_default().asked = price;
+        if let Some(paying) = Paying::HERE {
+            let traffic = self.traffic.entry(conn);
+            let traffic = traffic.or_insert_with(|| Paid::new(paying, Traffic::default()));
+            traffic.asked = price;
+        }
         if let Some(payee) = &mut self.payee {
             payee.connected(now, conn, info.clone(), price);
         }

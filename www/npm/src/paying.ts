@@ -84,7 +84,7 @@ export class Paying {
     this.#withGas((payments) => payments.sells());
   }
 
-  /** Something is bought or sold: from now on the price of gas matters, where the site says what it is compared with. */
+  /** Something is bought or sold: from now on the price of gas matters, where the site names `coinPrice`. */
   moneyMoves(): void {
     this.#withGas((payments) => payments.moneyMoves());
   }

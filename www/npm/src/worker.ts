@@ -1,5 +1,5 @@
 // The engine's dedicated worker: loads the wasm, then every message goes to it.
-import init, { Engine, setRest } from "../wasm/piecework.js";
+import { Engine, initSync, setRest } from "../wasm/piecework.js";
 import type { FromWorker, ToWorker } from "./protocol.js";
 import { RestMissing, restAt } from "./rest.js";
 import { webSeeds } from "./webseeds.js";
@@ -98,7 +98,7 @@ scope.onmessage = async ({ data }) => {
     setRest((functions, first) => {
       new WebAssembly.Instance(checked(restAt(data.rest), data.rest), { a: functions, b: first });
     });
-    await init({ module_or_path: checked((await compiling) ?? (await load(data.wasm)), data.wasm) });
+    initSync({ module: checked((await compiling) ?? (await load(data.wasm)), data.wasm) });
     const engine = await Engine.start(
       data.config,
       webSeeds((answer) => engine.handle(answer)),

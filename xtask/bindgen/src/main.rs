@@ -1,7 +1,8 @@
 //! Turns the wasm that cargo built into the wasm and JavaScript a page loads.
 //!
-//! Owns nothing but the call into wasm-bindgen's library and, with an option, the steps that follow wasm-opt. A package of its own because that library takes a minute to build, and `cargo xtask --help` must not wait
-//! for it. Never called by hand: `cargo xtask wasm` runs it.
+//! Owns nothing but the call into wasm-bindgen's library and, with an option, the steps that follow wasm-opt. A package
+//! of its own because that library takes a minute to build, and `cargo xtask --help` must not wait for it. Never called
+//! by hand: `cargo xtask wasm` runs it.
 
 mod count;
 mod order;
@@ -26,17 +27,13 @@ fn main() -> ExitCode {
     }
 }
 
-const USAGE: &str = "usage: xtask-bindgen INPUT.wasm OUTPUT_FOLDER, or: --order MODULE.wasm, \
+const USAGE: &str = "usage: xtask-bindgen INPUT.wasm OUTPUT_FOLDER, \
     or: --split MODULE.wasm RARE.txt REST.wasm, or: --count MODULE.wasm NAMES.txt";
 
 fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     let option = arguments.first().and_then(|first| first.to_str());
     match (option, arguments.as_slice()) {
-        (Some("--order"), [_, module]) => {
-            let ordered = order::by_likeness(&fs::read(module)?)?;
-            return Ok(fs::write(module, ordered)?);
-        }
         (Some("--split"), [_, module, rare, rest]) => {
             let rare = fs::read_to_string(rare)?;
             let rare = rare

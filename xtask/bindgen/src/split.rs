@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::error::Error;
 
+use crate::order::order_of;
 use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, ElementSection, Elements, EntityType, ExportKind,
@@ -229,10 +230,11 @@ struct Plan {
     rare: Vec<usize>,
     /// Those that stay.
     often: Vec<usize>,
-    /// Functions of the rest that the first module calls, with their slots in its table.
-    entries: BTreeMap<usize, u32>,
-    /// Functions of the first module that the rest calls, with their slots.
-    lent: BTreeMap<usize, u32>,
+    /// Functions of the rest that the first module calls: alike ones side by side. The slots of its table follow each
+    /// other in this order, after those of `lent`.
+    entries: Vec<usize>,
+    /// Functions of the first module that the rest calls, in the order of their numbers and slots there.
+    lent: Vec<usize>,
     /// JavaScript's functions that the rest calls.
     imported: Vec<u32>,
     /// The number that each own function has in the first module.
@@ -274,52 +276,63 @@ impl Plan {
             more.into_iter().for_each(|own| rare[own] = true);
         }
         let slots = read.tables.first().ok_or("there is no table")?.initial;
+        let ordered = |of: Vec<usize>| -> Vec<usize> {
+            let bodies: Vec<&[u8]> = of.iter().map(|own| read.bodies[*own].as_bytes()).collect();
+            order_of(&bodies).into_iter().map(|at| of[at]).collect()
+        };
         let mut plan = Plan {
-            rare: (0..count).filter(|own| rare[*own]).collect(),
-            often: (0..count).filter(|own| !rare[*own]).collect(),
-            entries: BTreeMap::new(),
-            lent: BTreeMap::new(),
+            rare: ordered((0..count).filter(|own| rare[*own]).collect()),
+            often: ordered((0..count).filter(|own| !rare[*own]).collect()),
+            entries: Vec::new(),
+            lent: Vec::new(),
             imported: Vec::new(),
             in_first: vec![0; count],
             in_rest: vec![0; count],
             slots: u32::try_from(slots)?,
         };
-        let mut imported = BTreeSet::new();
-        let mut next = plan.slots;
-        for function in plan.rare.iter().flat_map(|own| &called[*own]) {
-            match read.own(*function) {
-                None => {
-                    imported.insert(*function);
-                }
-                Some(own) if !rare[own] && !plan.lent.contains_key(&own) => {
-                    plan.lent.insert(own, 0);
-                }
-                Some(_) => {}
-            }
-        }
-        for slot in plan.lent.values_mut() {
-            *slot = next;
-            next += 1;
-        }
-        plan.imported = imported.into_iter().collect();
-        for own in &plan.rare {
-            if read.pinned.contains(own) || callers[*own].iter().any(|caller| !rare[*caller]) {
-                plan.entries.insert(*own, next);
-                next += 1;
-            }
-        }
+        let by_rest: BTreeSet<u32> = plan
+            .rare
+            .iter()
+            .flat_map(|own| called[*own].clone())
+            .collect();
+        plan.imported = by_rest
+            .iter()
+            .copied()
+            .filter(|f| read.own(*f).is_none())
+            .collect();
+        let lent: BTreeSet<usize> = by_rest
+            .iter()
+            .filter_map(|f| read.own(*f))
+            .filter(|own| !rare[*own])
+            .collect();
+        plan.lent = plan
+            .often
+            .iter()
+            .copied()
+            .filter(|own| lent.contains(own))
+            .collect();
+        plan.entries = (0..count)
+            .filter(|own| rare[*own])
+            .filter(|own| read.pinned.contains(own) || callers[*own].iter().any(|c| !rare[*c]))
+            .collect();
+        plan.entries.sort_by_key(|own| read.functions[*own]);
         // The first module has one import and one function more than the whole had: see `FirstWriter`.
         let stands = read.imported.len() + 1 + plan.often.len() + 1;
         for (at, own) in plan.often.iter().enumerate() {
             plan.in_first[*own] = u32::try_from(read.imported.len() + 1 + at)?;
         }
-        for (at, own) in plan.entries.keys().enumerate() {
+        for (at, own) in plan.entries.iter().enumerate() {
             plan.in_first[*own] = u32::try_from(stands + at)?;
         }
         for (at, own) in plan.rare.iter().enumerate() {
             plan.in_rest[*own] = u32::try_from(plan.imported.len() + at)?;
         }
         Ok(plan)
+    }
+
+    /// The slot of the first of `entries`.
+    fn first_entry(&self) -> u32 {
+        self.slots + self.lent.len() as u32
     }
 
     /// The slots that come to the table.
@@ -401,7 +414,7 @@ impl Reencode for FirstWriter<'_> {
             functions.function(self.read.functions[*own]);
         }
         functions.function(self.nothing());
-        for own in self.plan.entries.keys() {
+        for own in &self.plan.entries {
             functions.function(self.read.functions[*own]);
         }
         Ok(())
@@ -445,7 +458,7 @@ impl Reencode for FirstWriter<'_> {
         section: ElementSectionReader<'_>,
     ) -> Result<(), Fault> {
         utils::parse_element_section(self, elements, section)?;
-        let lent = self.plan.lent.keys();
+        let lent = self.plan.lent.iter();
         let lent: Vec<u32> = lent.map(|own| self.plan.in_first[*own]).collect();
         let at = ConstExpr::i32_const(self.plan.slots as i32);
         elements.active(None, &at, Elements::Functions(Cow::Owned(lent)));
@@ -461,8 +474,8 @@ impl Reencode for FirstWriter<'_> {
             self.parse_function_body(code, self.read.bodies[*own].clone())?;
         }
         let mut load = Function::new([]);
-        if let Some(slot) = self.plan.entries.values().next() {
-            load.instruction(&Instruction::I32Const(*slot as i32));
+        if !self.plan.entries.is_empty() {
+            load.instruction(&Instruction::I32Const(self.plan.first_entry() as i32));
             load.instruction(&Instruction::TableGet(0));
             load.instruction(&Instruction::RefIsNull);
             load.instruction(&Instruction::If(BlockType::Empty));
@@ -471,7 +484,7 @@ impl Reencode for FirstWriter<'_> {
         }
         load.instruction(&Instruction::End);
         code.function(&load);
-        for (own, slot) in &self.plan.entries {
+        for (own, slot) in self.plan.entries.iter().zip(self.plan.first_entry()..) {
             let ty = self.read.functions[*own];
             let taken = self.read.taken[ty as usize].unwrap_or(0);
             let mut stand_in = Function::new([]);
@@ -479,7 +492,7 @@ impl Reencode for FirstWriter<'_> {
             for local in 0..taken as u32 {
                 stand_in.instruction(&Instruction::LocalGet(local));
             }
-            stand_in.instruction(&Instruction::I32Const(*slot as i32));
+            stand_in.instruction(&Instruction::I32Const(slot as i32));
             stand_in.instruction(&Instruction::CallIndirect {
                 type_index: ty,
                 table_index: 0,
@@ -495,6 +508,8 @@ impl Reencode for FirstWriter<'_> {
 struct RestWriter<'a> {
     read: &'a Read<'a>,
     plan: &'a Plan,
+    /// Those of the functions that the first module lends.
+    slots: BTreeMap<usize, u32>,
 }
 
 impl Reencode for RestWriter<'_> {
@@ -519,7 +534,7 @@ impl Reencode for RestWriter<'_> {
                 Operator::Call { function_index } => self.read.own(*function_index),
                 _ => None,
             };
-            match lent.and_then(|own| Some((own, self.plan.lent.get(&own)?))) {
+            match lent.and_then(|own| Some((own, self.slots.get(&own)?))) {
                 Some((own, slot)) => {
                     function.instruction(&Instruction::I32Const(*slot as i32));
                     function.instruction(&Instruction::CallIndirect {
@@ -538,7 +553,8 @@ impl Reencode for RestWriter<'_> {
 }
 
 fn rest(read: &Read, plan: &Plan) -> Result<Vec<u8>, Box<dyn Error>> {
-    let mut writer = RestWriter { read, plan };
+    let slots = plan.lent.iter().copied().zip(plan.slots..).collect();
+    let mut writer = RestWriter { read, plan, slots };
     let fault = |error: Fault| error.to_string();
     let mut types = TypeSection::new();
     let section = read.types.clone().ok_or("there are no types")?;
@@ -569,9 +585,9 @@ fn rest(read: &Read, plan: &Plan) -> Result<Vec<u8>, Box<dyn Error>> {
         functions.function(read.functions[*own]);
     }
     let mut elements = ElementSection::new();
-    let entries = plan.entries.keys();
+    let entries = plan.entries.iter();
     let entries: Vec<u32> = entries.map(|own| plan.in_rest[*own]).collect();
-    let at = ConstExpr::i32_const((plan.slots as usize + plan.lent.len()) as i32);
+    let at = ConstExpr::i32_const(plan.first_entry() as i32);
     elements.active(None, &at, Elements::Functions(Cow::Owned(entries)));
     let mut code = CodeSection::new();
     for own in &plan.rare {
@@ -597,8 +613,8 @@ mod tests {
 
     use super::*;
 
-    /// `often` calls JavaScript and `rare`; `rare` calls `deep` and `shared`; `often` calls `shared`, too. `tabled` is in
-    /// the table.
+    /// `often` calls JavaScript and `rare`; `rare` calls `deep` and `shared`; `often` calls `shared`, too. `tabled` is
+    /// in the table.
     const NAMES: [&str; 5] = [
         "often",
         "rare[0123456789abcdef]",

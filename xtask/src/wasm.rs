@@ -23,12 +23,15 @@ use crate::{
 const FULL: Edition = Edition {
     output: "www/npm/wasm",
     features: "payments",
+    options: &[],
     rare: "xtask/bindgen/rare.txt",
 };
 /// The engine of `piecework/free`.
 const FREE: Edition = Edition {
     output: "www/npm/wasm-free",
     features: "",
+    // They are there for sums of money, which this edition has none of.
+    options: &["--config", "profile.wasm.overflow-checks=false"],
     rare: "xtask/bindgen/rare-free.txt",
 };
 
@@ -36,6 +39,8 @@ const FREE: Edition = Edition {
 struct Edition {
     output: &'static str,
     features: &'static str,
+    /// cargo's, besides.
+    options: &'static [&'static str],
     /// The functions that few visits run, as `tests/browser/tools/rare.mjs` found them.
     rare: &'static str,
 }
@@ -68,6 +73,8 @@ const WASM_FEATURES: &[&str] = &[
 const OPTIMISE: &[&str] = &[
     "--one-caller-inline-max-function-size=0",
     "--skip-pass=local-cse",
+    // rustc's loads, stores and divisions never trap: what could is checked before, and ends in `unreachable`.
+    "--ignore-implicit-traps",
     "-Oz",
     "-Oz",
     "--gufa-optimizing",
@@ -123,7 +130,7 @@ impl Wasm {
     }
 
     fn make(&self, edition: &Edition) -> Result<(), Failure> {
-        let built = stage("wasm: compile", || self.compile(edition.features))?;
+        let built = stage("wasm: compile", || self.compile(edition))?;
         let output = paths::root().join(edition.output);
         let rare = paths::root().join(edition.rare);
         let stamp = Inputs::default()
@@ -170,7 +177,7 @@ impl Wasm {
         Ok(())
     }
 
-    fn compile(&self, features: &str) -> Result<std::path::PathBuf, Failure> {
+    fn compile(&self, edition: &Edition) -> Result<std::path::PathBuf, Failure> {
         let toolchain = WasmToolchain::find_or_install()?;
         let (profile, folder) = if self.dev {
             ("dev", "debug")
@@ -188,10 +195,11 @@ impl Wasm {
             "--lib",
             "--no-default-features",
             "--features",
-            features,
+            edition.features,
             "--profile",
             profile,
         ]);
+        cargo.args(edition.options);
         if !self.dev {
             cargo.args(["--", INLINED_STACK]);
         }

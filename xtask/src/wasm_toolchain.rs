@@ -103,8 +103,8 @@ impl WasmToolchain {
         !matches!(self, Self::ShippedStd)
     }
 
-    /// `cargo rustc` for wasm as it is shipped; the caller adds package, profile and features, and may add the compiler's
-    /// options for this one package.
+    /// `cargo rustc` for wasm as it is shipped; the caller adds package, profile and features, and may add the
+    /// compiler's options for this one package.
     pub fn build_small(&self) -> Command {
         self.small(self.build())
     }

@@ -27,7 +27,7 @@ const BUDGET = new URL("budget.json", import.meta.url);
  * file.
  */
 const ROOM = 1.03;
-/** Bytes, `gzip -9`, of the scripts of page and worker and of the wasm: of a page that pays, and of one that never does. */
+/** Bytes, `gzip -9`, of scripts and wasm: of a page that pays, and of one that never does. */
 const MOST_PAYING = 270_000;
 const MOST_FREE = 175_000;
 const BLOCK = 16_384;

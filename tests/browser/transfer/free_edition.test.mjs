@@ -27,7 +27,7 @@ test("piecework/free refuses payments and wallets with a sentence", async () => 
   const page = await open((await browser()).context, url);
   const payments = `{ vault: "0x${"44".repeat(20)}", chainId: 1, maxPricePerGB: "1" }`;
   const refused = /^This is `piecework\/free`, which neither pays nor is paid: import `piecework` instead\.$/;
-  const made = `(() => { try { start({ payments: ${payments} }); return "made"; } catch (error) { return error.message; } })()`;
+  const made = `(async () => start({ payments: ${payments} }))().catch((error) => error.message)`;
   assert.match(await page.run(made), refused);
   await page.run("start({})");
   assert.match(await page.run("client.wallets().catch((error) => error.message)"), refused);

@@ -139,11 +139,11 @@ async fn start(config: &JsValue, ask_web_seed: Function) -> Result<Rc<Driver>, S
 /// Work of a build with payments. Boxed, so that a build without them has no code for it.
 type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + 'a>>;
 
-/// The parts of an engine that buys and sells, once they are open.
-fn parts<'a>(
-    payment: &'a JsValue,
-    records: &'a Records,
-) -> Result<Later<'a, (Paid<Chain>, Paid<Rc<Keys>>)>, String> {
+/// What an engine that buys and sells has besides: the way to the chain, and its keys.
+type Purse = (Paid<Chain>, Paid<Rc<Keys>>);
+
+/// Opens them.
+fn parts<'a>(payment: &'a JsValue, records: &'a Records) -> Result<Later<'a, Purse>, String> {
     let paying = Paying::HERE.ok_or(
         "this engine is built without payments: load that of `piecework`, not of `piecework/free`",
     )?;

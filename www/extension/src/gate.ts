@@ -25,6 +25,8 @@ const MAX_TORRENT_BYTES = 16 << 20;
 /** Files of a torrent that a page makes, and the longest name; the engine has the same bounds. */
 const MAX_MADE_FILES = 10_000;
 const LONGEST_NAME = 240;
+/** What a .torrent file says of its maker, in characters. */
+const LONGEST_TEXT = 4_096;
 /** Torrents that a page made and has not taken up. */
 const MAX_MADE = 8;
 
@@ -322,7 +324,7 @@ export class Gate {
 }
 
 /** Files of the page, to be made a torrent. */
-function seed({ name, isFolder, files, trackers }: Message, site: Site): Cut {
+function seed({ name, isFolder, files, trackers, ...more }: Message, site: Site): Cut {
   const isName = (one: unknown) => typeof one === "string" && one.length <= LONGEST_NAME;
   if (!isName(name) || !Array.isArray(files) || files.length > MAX_MADE_FILES) return "`files` is missing";
   const clean = files.flatMap((file: unknown) => {
@@ -330,7 +332,21 @@ function seed({ name, isFolder, files, trackers }: Message, site: Site): Cut {
     return blob instanceof Blob && Array.isArray(path) && path.every(isName) ? [{ blob, path }] : [];
   });
   if (clean.length < files.length) return "`files` is missing";
-  return { t: "seed", name, isFolder: isFolder === true, files: clean, trackers: addresses(trackers, "wss:", site) };
+  const text = (one: unknown) => (typeof one === "string" ? one.slice(0, LONGEST_TEXT) : undefined);
+  const whole = (one: unknown) => (Number.isSafeInteger(one) && Number(one) >= 0 ? one : undefined);
+  return {
+    t: "seed",
+    name,
+    isFolder: isFolder === true,
+    files: clean,
+    trackers: addresses(trackers, "wss:", site),
+    webSeeds: addresses(more.webSeeds, "https:", site),
+    private: more.private === true,
+    pieceLength: whole(more.pieceLength),
+    created: whole(more.created),
+    comment: text(more.comment),
+    createdBy: text(more.createdBy),
+  };
 }
 
 function isEqual(one: Uint8Array, other: Uint8Array): boolean {

@@ -193,6 +193,24 @@ test("only what the engine made of a page's own files is taken for whole", () =>
   assert.deepEqual([check(other), check(torrent)], ["resume", "complete"]);
 });
 
+test("what a page says of a torrent that it makes reaches the engine within bounds; what others said does not", () => {
+  const made = gate();
+  const files = [{ blob: new Blob(["x"]), path: ["x"] }];
+  const said = { private: true, pieceLength: 32_768, created: 5, comment: "a film", createdBy: "a test" };
+  const seed = (more) => ask(made, "seed", { name: "x", files, ...more }).reached;
+  const reached = seed({ ...said, webSeeds: ["https://a.example/", "http://a.example/"], pricePerBlock: 1n });
+  assert.deepEqual(Object.fromEntries(Object.keys(said).map((key) => [key, reached[key]])), said);
+  assert.deepEqual([reached.webSeeds, reached.pricePerBlock], [["https://a.example/"], undefined]);
+  const wrong = seed({ private: "no", pieceLength: -1, created: "now", comment: "x".repeat(9_999), createdBy: 5 });
+  assert.deepEqual(
+    [wrong.private, wrong.pieceLength, wrong.created, wrong.comment.length, wrong.createdBy],
+    [false, undefined, undefined, 4_096, undefined],
+  );
+  // A title's .torrent file names the trackers of whoever brought it, perhaps of another site.
+  ask(made, "add", { magnet: `magnet:?xt=urn:btih:${HASH}` }, HASH);
+  for (const t of ["source", "closePeer"]) assert.equal(ask(made, t, { hash: HASH, peer: 1 }).reached, undefined);
+});
+
 test("a page names no server that it could not ask itself", () => {
   const [trackers, webSeeds] = [
     ["wss://a.example", "ws://a.example", "ws://127.0.0.1:1", "wss://localhost", "x"],

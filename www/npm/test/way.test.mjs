@@ -169,7 +169,7 @@ test("by itself a client goes to the extension, and has an engine of its own whe
   assert.equal(engines.length, count + 1);
 });
 
-test("a client that is told to uses its own engine and asks for no other; one that needs the extension says so", async (t) => {
+test("a client that is told to uses its own engine alone; one that needs the extension says so", async (t) => {
   const end = provider(t);
   extension(t, end);
   const client = new Client({ engine: "own" });

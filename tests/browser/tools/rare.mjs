@@ -14,7 +14,7 @@ const VISITS = {
 };
 /** What makes a torrent is rare, though some of these visits make one for the others to fetch. */
 const MAKING = new RegExp(
-  "^<?piecework::(metainfo::create|web::seed::(?!tidy)|metainfo::Metainfo>::(from_info|to_torrent)" +
+  "^<?piecework::(metainfo::create|web::seed::(?!tidy)|metainfo::Metainfo>::from_info" +
     "|web::storage::(Storage>::(write|begin)_new|NewFiles)|web::data_channel::Bridged)",
 );
 const EDITIONS = [

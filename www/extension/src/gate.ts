@@ -169,6 +169,9 @@ export class Gate {
         if (message.uploadLimit === 0)
           return "The extension shares what was watched, as its user set it: it is paused by its own button";
         return null;
+      // The library's .torrent may name trackers and web seeds that are others' business: the site gets none of it.
+      case "source":
+        return typeof message.hash === "string" && this.titles.has(message.hash) ? null : "the torrent was removed";
       case "dust":
       case "fee":
         return null;

@@ -110,6 +110,14 @@ test("the greeting tells the site's own titles, and nothing by which the user is
   assert.deepEqual(answer.v, plain);
 });
 
+test("a site is not told what the library's .torrent names besides, and its titles become ready without", () => {
+  const made = withTitle();
+  const { reached, answer } = ask(made, "source", { hash: HASH }, { trackers: ["wss://secret.example/passkey"] });
+  assert.equal(reached, undefined);
+  assert.deepEqual(answer, { t: "ok", id: answer.id, v: undefined });
+  assert.equal(ask(made, "source", { hash: OTHER }).answer.t, "err");
+});
+
 test("a title's state tells nothing of other sites and visits", () => {
   const made = withTitle({ titles: [{ hash: HASH, spentFine: 3n }] });
   const engine = {

@@ -35,13 +35,33 @@ pub fn contracts() -> Result<(), Failure> {
     npm_script("contracts", "build")
 }
 
-/// The engine, the page's package, the page, and the extension.
+/// The engine, the page's package, and the page.
 pub fn pages() -> Result<(), Failure> {
+    package()?;
+    stage("build: www/player", || npm_script("www/player", "build"))
+}
+
+/// The same, and the extension.
+pub fn pages_and_extension() -> Result<(), Failure> {
+    pages()?;
+    extension_of_package()
+}
+
+/// The engine, the page's package, and the extension.
+pub fn extension() -> Result<(), Failure> {
+    package()?;
+    extension_of_package()
+}
+
+fn extension_of_package() -> Result<(), Failure> {
+    stage("build: www/extension", || {
+        npm_script("www/extension", "build")
+    })
+}
+
+fn package() -> Result<(), Failure> {
     Wasm::SHIPPED.run()?;
-    for folder in ["www/npm", "www/player", "www/extension"] {
-        stage(&format!("build: {folder}"), || npm_script(folder, "build"))?;
-    }
-    Ok(())
+    stage("build: www/npm", || npm_script("www/npm", "build"))
 }
 
 /// Runs a folder's script, when it has one; a missing folder is a failure.

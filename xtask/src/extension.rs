@@ -5,7 +5,6 @@ use crate::{
     failure::Failure,
     node,
     stage::{say, stage},
-    wasm::Wasm,
 };
 
 /// Builds the browser extension into target/extension: a folder and a zip for Chromium and for Firefox
@@ -22,12 +21,7 @@ impl Extension {
             node::install("www/npm")?;
             node::install("www/extension")
         })?;
-        Wasm::SHIPPED.run()?;
-        for folder in ["www/npm", "www/extension"] {
-            stage(&format!("build: {folder}"), || {
-                builds::npm_script(folder, "build")
-            })?;
-        }
+        builds::extension()?;
         say("target/extension/chromium: chrome://extensions, developer mode, \"Load unpacked\"");
         say(
             "target/extension/firefox: about:debugging, \"This Firefox\", \"Load Temporary Add-on\"",

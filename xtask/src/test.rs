@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every suite, each counted, none skipped.
 //!
 //! A suite whose folder is missing, that does not start, or whose count cannot be read has failed. One suite's failure
-//! stops no other; a suite whose build failed is not started and counts as one failure. What failed is told again at the
-//! end, and the last line is `N passed, N failed`.
+//! stops no other; a suite whose build failed is not started and counts as one failure. What failed is told again at
+//! the end, and the last line is `N passed, N failed`.
 
 use std::{
     env, fs,
@@ -160,7 +160,7 @@ impl Test {
 fn prepare() {
     tell(Setup::others());
     tell(stage("build: contracts", builds::contracts));
-    tell(builds::pages());
+    tell(builds::pages_and_extension());
 }
 
 fn tell(result: Result<(), Failure>) {
@@ -273,10 +273,11 @@ fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     let driver = stage("test: geckodriver", firefox::require_driver)?;
     stage("build: contracts", builds::contracts)?;
     stage("build: programs", builds::binaries)?;
-    builds::pages()?;
+    builds::pages_and_extension()?;
     stage("test: relay", setup::coturn)?;
     let videos = videos()?;
     let long = stage("build: video of ten minutes", demo::make_long_film)?;
+    let segments = stage("build: stream in three levels", demo::make_stream)?;
     Ok(vec![
         (chromium::VARIABLE, browser),
         (firefox::VARIABLE, firefox),
@@ -285,6 +286,7 @@ fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
         ("PIECEWORK_VIDEO", videos.fast_start),
         ("PIECEWORK_VIDEO_INDEX_AT_END", videos.index_at_end),
         ("PIECEWORK_VIDEO_LONG", long),
+        ("PIECEWORK_STREAM", segments),
     ])
 }
 

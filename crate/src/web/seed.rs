@@ -54,8 +54,8 @@ struct Made {
 
 /// Takes `{name, isFolder, files: [{path, blob}], trackers, webSeeds, pieceLength?, private?, comment?, createdBy?,
 /// created?}`. Answers the .torrent, whose files then lie in storage, complete and flushed. Files that do not fit the
-/// storage limit are refused. A folder stays one when it holds a single file. The page hears how far it is, and may take
-/// it back meanwhile.
+/// storage limit are refused. A folder stays one when it holds a single file. The page hears how far it is, and may
+/// take it back meanwhile.
 pub async fn make(driver: &Driver, message: &JsValue, making: Making) -> Result<Bytes, String> {
     let sources = sources(message)?;
     let total = sources.iter().map(|source| source.length).sum();

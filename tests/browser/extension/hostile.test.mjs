@@ -149,3 +149,26 @@ test("what the user takes back ends at once, in pages that are open too", async 
   const again = await hostile(extension, url);
   assert.equal(await again.run("raw.open()"), "refused");
 });
+
+test("a page opens no second window with its question, and none without a press", async () => {
+  const url = await site();
+  const extension = await extended();
+  await setUp(extension);
+  const { context } = extension;
+  const windows = [];
+  context.on("page", (page) => page.url().includes("ask.html") && windows.push(page));
+  const asks = async () => {
+    const page = await hostile(extension, url);
+    await page.run(`raw.say({ t: "open", version: 1, payment: null, ask: true })`);
+    return page;
+  };
+  const shown = context.waitForEvent("page", (page) => page.url().includes("ask.html"));
+  const first = await asks();
+  await (await shown).close();
+  await first.close();
+  await asks();
+  // It waits behind the button instead, which the user opens.
+  const popup = await extension.own("popup.html");
+  await popup.getByText(`${url} asks`).waitFor();
+  assert.equal(context.pages().filter((page) => page.url().includes("ask.html")).length, 0);
+});

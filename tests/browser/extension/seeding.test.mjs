@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { asking, extended, fetched, setUp } from "../support/extension.mjs";
-import { signaling, site } from "../support/harness.mjs";
+import { kill, open, signaling, site } from "../support/harness.mjs";
 import { film } from "../support/swarm.mjs";
 import { test } from "../support/tests.mjs";
 
@@ -57,4 +57,40 @@ test("files that a site shares are seeded by the extension with the site closed"
   assert.equal((await page.run("stats()")).state, "seeding");
   await page.close();
   assert.equal(await fetched({ torrent }, "pattern.bin"), digest);
+});
+
+test("a browser that is killed in mid-download goes on with what is here", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  const title = await film(tracker, LENGTH);
+  await title.seed("--upload-limit", "1M");
+  const first = await extended();
+  await setUp(first);
+  const page = await asking(first, url);
+  await page.run(`add("${title.torrent}")`);
+  // A kill may cost the last 1 MiB and 0.4 s (docs/decisions/003).
+  await page.run("torrent.stats().then(({ pieceLength }) => pieces((3 << 20) / pieceLength))");
+  await kill(first.profile);
+  await first.context.close().catch(() => undefined);
+
+  const { context } = await extended(first.profile);
+  const again = await open(context, url);
+  await again.run("start({})");
+  await again.run(`add("${title.torrent}")`);
+  await again.run("done()");
+  assert.equal(await again.run("digest()"), title.digest);
+  assert.equal(await again.run("workers.length"), 0, "the site is still allowed");
+  const { downloaded } = await again.run("stats()");
+  assert.ok(downloaded < LENGTH - (1 << 20), `${downloaded} of ${LENGTH} came anew`);
+});
+
+test("a page whose extension goes away says what to do", async () => {
+  const url = await site();
+  const extension = await extended();
+  await setUp(extension);
+  const page = await asking(extension, url);
+  await page.run("client.stats().then(() => true)");
+  await page.run(`void (window.failed = new Promise((resolve) =>
+    client.on("error", ({ error }) => resolve(error.message))))`);
+  await extension.goAway();
+  assert.match(await page.run("failed"), /updated, switched off or removed: reload the page/);
 });

@@ -42,8 +42,8 @@ async function round(path = "") {
 }
 
 /**
- * The seller redeems all of it, and the chain shows that it came from the buyer's deposit. `spent` gives the buyer's fine
- * units. The buyer's ledger follows the payments within half a second, and the seller holds the last of them soon.
+ * The seller redeems all of it, and the chain shows that it came from the buyer's deposit. `spent` gives the buyer's
+ * fine units. The buyer's ledger follows the payments within half a second, and the seller holds the last of them soon.
  */
 async function redeemed({ scene, title, seeder }, spent) {
   const whole = UNIT_FINE * BigInt(Math.ceil(title.bytes / BLOCK));

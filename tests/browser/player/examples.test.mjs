@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { browser, distFile, folder, open, signaling, site, videoTitle } from "../support/harness.mjs";
+import { browser, distFile, folder, native, open, program, signaling, site, videoTitle } from "../support/harness.mjs";
+import { streamTitle } from "../support/paid/stream.mjs";
 import { test } from "../support/tests.mjs";
 
 const ROOT = join(distFile("."), "../../..");
@@ -47,3 +48,32 @@ test("the plain page plays the magnet link that is put into it", async () => {
   assert.equal(await page.run("video.error === null"), true);
   assert.deepEqual(page.errors, []);
 });
+
+for (const [path, player] of [
+  ["", "hls.js"],
+  ["shaka.html", "Shaka Player"],
+])
+  test(`the page of ${player} plays the stream of a link, served by the line of its README`, async () => {
+    const example = join(ROOT, "www/npm/examples/hls");
+    const line = readFileSync(join(example, "README.md"), "utf8").split("```sh\n")[1].split("\n")[0];
+    assert.equal(line, "node www/npm/examples/hls/serve.mjs");
+    const [tracker, data] = [await signaling(), folder("stream")];
+    const title = await streamTitle(tracker, data);
+    await native(
+      ["seed", title.path, "--data", data, "--state", folder("seeder"), "--upload-limit", "20M"],
+      /^seeding /,
+    );
+    const [, url] = await program(process.execPath, [join(example, "serve.mjs"), "0"], /^(http:\S+)/);
+    const { context } = await browser();
+    // The page has no icon, and Chromium reports one that is missing.
+    await context.route("**/favicon.ico", (route) => route.fulfill({ status: 204 }));
+    const page = await open(context, `${url}${path}#${title.magnet}`);
+    await page.run("void (window.video = document.querySelector('video'))");
+    await until(page, "video.readyState >= HTMLMediaElement.HAVE_METADATA");
+    await page.run("video.play().then(() => true)");
+    await until(page, "video.currentTime > 1");
+    await page.run("void (video.currentTime = 20)");
+    await until(page, "!video.seeking && video.currentTime > 20.5");
+    assert.equal(await page.run("document.querySelector('[role=status]').textContent"), "show");
+    assert.deepEqual(page.errors, []);
+  });

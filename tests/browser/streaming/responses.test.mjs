@@ -150,7 +150,7 @@ test("an answer's body fetches what is read of it; its cancel and the signal sto
   assert.ok((await verified()) <= most, `${await verified()} of at most ${most}`);
 });
 
-test("of a paid title an answer buys the pieces of its range alone, and what was bought costs nothing again", async () => {
+test("of a paid title an answer buys the pieces of its range alone, and what is here costs nothing", async () => {
   const [url, scene] = [await bareSite(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", 400 * BLOCK);

@@ -24,6 +24,8 @@ export async function extended(profile = folder("profile"), options = {}) {
     own: (name) => ownPage(context, `${root}${name}`),
     /** Ends the document with the engine, as a crash of it would; gives whether there was one. */
     endHost: () => endHost(context, root),
+    /** Ends the extension, as an update does, or its user. */
+    goAway: () => worker.evaluate(() => globalThis.chrome.runtime.reload()).catch(() => undefined), // it ends meanwhile
   };
 }
 

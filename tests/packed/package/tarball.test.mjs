@@ -1,7 +1,7 @@
 // The tarball itself: what is in it, how tools and a server read it, and that its README is tried.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { test } from "../../browser/support/tests.mjs";
 import { project, sh, TARBALL, write } from "../support/projects.mjs";
 import { blocks, recipe } from "../support/readme.mjs";
@@ -30,6 +30,7 @@ test("the tarball has README, picture, licences and types, and no source of test
     "THIRD-PARTY-LICENSES",
     "player.png",
     "docs/page.md",
+    "docs/webtorrent.md",
     "dist/types/index.d.ts",
     "dist/sw.js",
   ])
@@ -39,6 +40,14 @@ test("the tarball has README, picture, licences and types, and no source of test
       !/^(README\.md|LICENSE-\w+|THIRD-PARTY-LICENSES|player\.png|package\.json|(dist|tools|api|docs)\/.+)$/.test(name),
   );
   assert.equal(first, undefined);
+  // A document's links lead to files that the tarball has, too.
+  for (const name of names.filter((name) => name.endsWith(".md"))) {
+    const text = await sh(join(TARBALL, ".."), `tar -xOf ${TARBALL} package/${name}`);
+    for (const [, link] of text.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
+      const at = posix.join(posix.dirname(name), link);
+      assert.ok(names.includes(at), `${name} has a link to ${link}`);
+    }
+  }
   const licences = await sh(join(TARBALL, ".."), `tar -xOf ${TARBALL} package/THIRD-PARTY-LICENSES`);
   // BSD-3-Clause asks for its text wherever the code goes.
   assert.match(licences, /\n==== [^\n]*subtle \d[^\n]*\n[^=]*Redistributions in binary form/);

@@ -25,6 +25,8 @@ const MAX_TORRENT_BYTES = 16 << 20;
 /** Files of a torrent that a page makes, and the longest name; the engine has the same bounds. */
 const MAX_MADE_FILES = 10_000;
 const LONGEST_NAME = 240;
+/** What a .torrent file says of its maker, in characters. */
+const LONGEST_TEXT = 4_096;
 /** Torrents that a page made and has not taken up. */
 const MAX_MADE = 8;
 
@@ -79,6 +81,7 @@ export class Gate {
     if (!this.#host.site().allowed) return void this.#refuse(id, "The user of the extension does not allow this site");
     if (typeof id !== "number" || !Number.isSafeInteger(id)) return void this.#tell(t, message);
     if (t === "ethCallAnswer") return;
+    if (t === "stop") return void (this.#waiting.get(id)?.t === "seed" && this.#host.toEngine({ t, id }));
     // It was asked before the page knew of this engine, and is answered once.
     if (this.#waiting.has(id)) return;
     if (!this.#mayAsk() || this.#waiting.size >= MAX_WAITING)
@@ -107,6 +110,9 @@ export class Gate {
         if (asked) this.#host.toPage({ t: "ok", id: message.id, v: this.#answer(asked, message.v) });
         break;
       }
+      case "progress":
+        if (this.#waiting.has(message.id)) this.#host.toPage(message);
+        break;
       case "ethCall":
         // No site reads the chain for the extension.
         this.#host.toEngine({ t: "ethCallAnswer", id: message.id, message: "no wallet is connected" });
@@ -146,6 +152,11 @@ export class Gate {
       case "torrent":
       case "leave":
         return this.#own(t, message);
+      // Its .torrent names trackers as the first site that took it up did, some with a secret of its visitor.
+      case "source": {
+        const own = this.#own(t, message);
+        return typeof own === "string" ? own : null;
+      }
       // The title is the library's, too: it stays, and is seeded.
       case "remove":
         return this.#own("leave", message);
@@ -169,9 +180,6 @@ export class Gate {
         if (message.uploadLimit === 0)
           return "The extension shares what was watched, as its user set it: it is paused by its own button";
         return null;
-      // The library's .torrent may name trackers and web seeds that are others' business: the site gets none of it.
-      case "source":
-        return typeof message.hash === "string" && this.titles.has(message.hash) ? null : "the torrent was removed";
       case "dust":
       case "fee":
         return null;
@@ -316,7 +324,7 @@ export class Gate {
 }
 
 /** Files of the page, to be made a torrent. */
-function seed({ name, isFolder, files, trackers }: Message, site: Site): Cut {
+function seed({ name, isFolder, files, trackers, ...more }: Message, site: Site): Cut {
   const isName = (one: unknown) => typeof one === "string" && one.length <= LONGEST_NAME;
   if (!isName(name) || !Array.isArray(files) || files.length > MAX_MADE_FILES) return "`files` is missing";
   const clean = files.flatMap((file: unknown) => {
@@ -324,7 +332,21 @@ function seed({ name, isFolder, files, trackers }: Message, site: Site): Cut {
     return blob instanceof Blob && Array.isArray(path) && path.every(isName) ? [{ blob, path }] : [];
   });
   if (clean.length < files.length) return "`files` is missing";
-  return { t: "seed", name, isFolder: isFolder === true, files: clean, trackers: addresses(trackers, "wss:", site) };
+  const text = (one: unknown) => (typeof one === "string" ? one.slice(0, LONGEST_TEXT) : undefined);
+  const whole = (one: unknown) => (Number.isSafeInteger(one) && Number(one) >= 0 ? one : undefined);
+  return {
+    t: "seed",
+    name,
+    isFolder: isFolder === true,
+    files: clean,
+    trackers: addresses(trackers, "wss:", site),
+    webSeeds: addresses(more.webSeeds, "https:", site),
+    private: more.private === true,
+    pieceLength: whole(more.pieceLength),
+    created: whole(more.created),
+    comment: text(more.comment),
+    createdBy: text(more.createdBy),
+  };
 }
 
 function isEqual(one: Uint8Array, other: Uint8Array): boolean {

@@ -56,7 +56,18 @@ test("nothing of a page reaches the engine before its site is allowed", () => {
 
 test("a page reaches only the titles that it took up itself", () => {
   const made = withTitle();
-  for (const t of ["torrent", "leave", "remove", "pause", "resume", "onDemand", "select", "webSeed", "maxPrice"]) {
+  for (const t of [
+    "torrent",
+    "source",
+    "leave",
+    "remove",
+    "pause",
+    "resume",
+    "onDemand",
+    "select",
+    "webSeed",
+    "maxPrice",
+  ]) {
     const { reached, answer } = ask(made, t, { hash: OTHER, files: [], url: "https://a.example/" });
     assert.equal(reached, undefined, t);
     assert.equal(answer.t, "err", t);
@@ -65,6 +76,11 @@ test("a page reaches only the titles that it took up itself", () => {
   assert.equal(made.seen.engine.length, 1);
   assert.equal(made.one.mayRead(OTHER), false);
   assert.equal(made.one.mayRead(HASH), true);
+});
+
+test("the trackers that another site named are told to nobody", () => {
+  const { reached, answer } = ask(withTitle(), "source", { hash: HASH });
+  assert.deepEqual([reached, answer], [undefined, { t: "ok", id: 2, v: undefined }]);
 });
 
 test("an info hash alone tells nobody that the title is here", () => {
@@ -108,14 +124,6 @@ test("the greeting tells the site's own titles, and nothing by which the user is
   );
   const plain = { stored: [HASH], vault: "0x1", chainId: 1, sessionKey: null, payee: null, generation: null };
   assert.deepEqual(answer.v, plain);
-});
-
-test("a site is not told what the library's .torrent names besides, and its titles become ready without", () => {
-  const made = withTitle();
-  const { reached, answer } = ask(made, "source", { hash: HASH }, { trackers: ["wss://secret.example/passkey"] });
-  assert.equal(reached, undefined);
-  assert.deepEqual(answer, { t: "ok", id: answer.id, v: undefined });
-  assert.equal(ask(made, "source", { hash: OTHER }).answer.t, "err");
 });
 
 test("a title's state tells nothing of other sites and visits", () => {
@@ -183,6 +191,24 @@ test("only what the engine made of a page's own files is taken for whole", () =>
   assert.ok(ask(made, "seed", { name: "x", files, pricePerBlock: 1n }, torrent).reached);
   const check = (bytes) => ask(made, "add", { torrent: bytes, check: "complete" }, HASH).reached.check;
   assert.deepEqual([check(other), check(torrent)], ["resume", "complete"]);
+});
+
+test("what a page says of a torrent that it makes reaches the engine within bounds; what others said does not", () => {
+  const made = gate();
+  const files = [{ blob: new Blob(["x"]), path: ["x"] }];
+  const said = { private: true, pieceLength: 32_768, created: 5, comment: "a film", createdBy: "a test" };
+  const seed = (more) => ask(made, "seed", { name: "x", files, ...more }).reached;
+  const reached = seed({ ...said, webSeeds: ["https://a.example/", "http://a.example/"], pricePerBlock: 1n });
+  assert.deepEqual(Object.fromEntries(Object.keys(said).map((key) => [key, reached[key]])), said);
+  assert.deepEqual([reached.webSeeds, reached.pricePerBlock], [["https://a.example/"], undefined]);
+  const wrong = seed({ private: "no", pieceLength: -1, created: "now", comment: "x".repeat(9_999), createdBy: 5 });
+  assert.deepEqual(
+    [wrong.private, wrong.pieceLength, wrong.created, wrong.comment.length, wrong.createdBy],
+    [false, undefined, undefined, 4_096, undefined],
+  );
+  // A title's .torrent file names the trackers of whoever brought it, perhaps of another site.
+  ask(made, "add", { magnet: `magnet:?xt=urn:btih:${HASH}` }, HASH);
+  for (const t of ["source", "closePeer"]) assert.equal(ask(made, t, { hash: HASH, peer: 1 }).reached, undefined);
 });
 
 test("a page names no server that it could not ask itself", () => {

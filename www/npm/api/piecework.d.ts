@@ -153,7 +153,7 @@ export interface SeedOptions extends AddOptions {
     created?: Date;
     /** Hears how far it is, in bytes. The files are read twice, so `total` is twice their length. */
     onProgress?: (done: number, total: number) => void;
-    /** Takes it back: nothing of it stays. Later than {@link onProgress} tells, it does so until {@link Torrent.ready}. */
+    /** Takes it back: nothing of it stays, if it aborts before the last {@link onProgress}. */
     signal?: AbortSignal | null;
 }
 /** A wallet that the page has a provider of. */
@@ -271,9 +271,9 @@ export declare class Client extends Emitter<ClientEvents> {
     remove(source: Parameters<Client["get"]>[0], options?: {
         deleteData?: boolean;
     }): Promise<void>;
-    /** Bytes per second that this client's torrents get. */
+    /** Bytes per second that the engine gets for all torrents. */
     get downloadSpeed(): number;
-    /** Bytes per second that this client's torrents give. */
+    /** Bytes per second that the engine gives. */
     get uploadSpeed(): number;
     /** The verified part of what is selected in all torrents of this client, from 0 to 1; 1 if nothing is. */
     get progress(): number;
@@ -1288,9 +1288,9 @@ declare const Base: typeof HTMLElement;
  * The attributes stand in docs/page.md: the title (`src`, `magnet`, `torrent`), what a video takes (`poster`, `muted`,
  * `loop`, `autoplay`, `crossorigin`; `controls="none"` for a page with controls of its own), uploading (`consent`,
  * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`,
- * payments, `engine`, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>` children are
- * the video's, and so are the torrent's `.vtt` files that are named as the film is. A page that has a client of its own
- * sets the property `client` before the element is connected.
+ * payments, `engine`, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>`
+ * children are the video's, and so are the torrent's `.vtt` files that are named as the film is. A page that has a
+ * client of its own sets the property `client` before the element is connected.
  *
  * Events, none of which bubbles: those of the video but `error`; `torrent` (its `detail` is the {@link Torrent}, which
  * is ready), `done` (all that was wanted is here), `paymentneeded` (`{ pricePerGB, cost, reason }`, in base units;
@@ -1328,3 +1328,192 @@ declare global {
     }
 }
 export {};
+
+// ---- streams
+/**
+ * What players of streams in segments (HLS, DASH) need of a torrent: an address for each file, and an answer for each
+ * address. Addresses lead to files of that torrent and nowhere else: playlists and manifests are written by strangers.
+ */
+import type { Torrent } from "./torrent.js";
+/** As much of a torrent as a player of a stream needs. */
+export type Streamed = Pick<Torrent, "infoHash" | "fetch">;
+/** Addresses are `piecework://INFOHASH/path/in/the/torrent`; a relative one in a playlist leads to the same torrent. */
+export declare const SCHEME = "piecework";
+/** Bytes of one answer; a larger one is refused, because players hold a segment in memory as a whole. */
+export declare const MAX_ANSWER: number;
+/** An address that is not answered, or an answer that broke off. */
+export declare class Unanswered extends Error {
+    /** As a web server would say it: players try 0 again while the browser is offline, so an address elsewhere is 403. */
+    readonly status: number;
+    constructor(status: number, message: string);
+}
+/**
+ * The address of a torrent's file for a player: `path` is as `torrent.fetch` takes it, plain, with `/` between its
+ * parts.
+ *
+ * @throws RangeError for a path that leads out of the torrent, or nowhere.
+ */
+export declare function urlOf(torrent: Pick<Torrent, "infoHash">, path: string): string;
+/** The info hash that an address names; null if it is no address of a torrent's file. */
+export declare function hashIn(url: string): string | null;
+/** The path that an address of this torrent names, without query and fragment. */
+export declare function pathIn({ infoHash }: Pick<Torrent, "infoHash">, url: string): string;
+/** What is asked beside the address. */
+export interface Asking {
+    readonly method?: string | undefined;
+    readonly headers: Record<string, string>;
+    readonly signal: AbortSignal;
+}
+/** The answer to an address, and the bytes of its body. Nothing is fetched or paid before the body is read. */
+export declare function answer(torrent: Streamed, url: string, { method, headers, signal }: Asking): Promise<{
+    response: Response;
+    length: number;
+}>;
+/** The body's chunks as they come, each of verified bytes. Who stops early ends the fetching. */
+export declare function chunksIn({ body }: Response): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>;
+/** Chunks as one buffer. */
+export declare function joined(chunks: readonly Uint8Array<ArrayBuffer>[]): ArrayBuffer;
+
+// ---- hls
+/**
+ * HLS out of a torrent, played by hls.js. A script of its own: a page that plays none does not load it.
+ *
+ * ```js
+ * import Hls from "hls.js";
+ * import { settings, urlOf } from "piecework/hls";
+ *
+ * const torrent = await client.add(magnet, { onDemand: true });
+ * const hls = new Hls(settings(torrent));
+ * hls.loadSource(urlOf(torrent, "master.m3u8"));
+ * hls.attachMedia(video);
+ * ```
+ */
+import type { HlsConfig } from "hls.js";
+import { type Streamed } from "./streams.js";
+export { type Streamed, urlOf } from "./streams.js";
+/**
+ * What hls.js is told so that a viewer pays for what is watched: {@link piecework} as its loader, `ahead` seconds of
+ * the stream fetched ahead of the picture (30 if not said), and no segment fetched for a measurement alone. By itself
+ * hls.js fetches up to 60 MB ahead. No load ends because it takes long: hls.js would ask the same peers again, and give
+ * up after a while. Spread it to add settings of your own.
+ */
+export declare function settings(torrent: Streamed, { ahead }?: {
+    ahead?: number;
+}): Partial<HlsConfig>;
+/**
+ * The class that hls.js takes as `loader`, without the other {@link settings}: everything that hls.js loads comes out
+ * of this torrent, and an address that leads elsewhere is refused. Begin with an address of {@link urlOf}.
+ *
+ * hls.js decides what is fetched, and so what is bought: the segments that it loads, and of the torrent's pieces all
+ * that these lie in.
+ */
+export declare function piecework(torrent: Streamed): HlsConfig["loader"];
+
+// ---- shaka
+/**
+ * DASH and HLS out of a torrent, played by Shaka Player. A script of its own: a page that plays none does not load it.
+ *
+ * ```js
+ * import shaka from "shaka-player";
+ * import { piecework, settings, urlOf } from "piecework/shaka";
+ *
+ * const torrent = await client.add(magnet, { onDemand: true });
+ * const player = new shaka.Player();
+ * await player.attach(video);
+ * player.configure(settings());
+ * piecework(shaka, player, torrent);
+ * await player.load(urlOf(torrent, "manifest.mpd"));
+ * ```
+ */
+import { type Streamed } from "./streams.js";
+export { type Streamed, urlOf } from "./streams.js";
+/** A request of Shaka's, as far as it is answered here. */
+export interface ShakaRequest {
+    readonly uris: readonly string[];
+    readonly method: string;
+    readonly headers: Record<string, string>;
+    readonly retryParameters: {
+        readonly timeout: number;
+    };
+    readonly streamDataCallback: ((data: BufferSource) => Promise<unknown>) | null;
+}
+/** What Shaka calls a request filter. */
+export type ShakaFilter = (type: number, request: ShakaRequest) => void;
+/** `shaka.Player`, as far as it is used here. */
+export interface ShakaPlayer {
+    getNetworkingEngine(): {
+        registerRequestFilter(filter: ShakaFilter): void;
+        unregisterRequestFilter(filter: ShakaFilter): void;
+    } | null;
+}
+/** The namespace `shaka`, as far as it is used here: the module's default export, of any of its builds. */
+export interface Shaka {
+    readonly net: {
+        readonly NetworkingEngine: {
+            registerScheme(scheme: string, plugin: unknown, priority?: number, progressSupport?: boolean): void;
+        };
+    };
+    readonly util: {
+        readonly AbortableOperation: new (promise: Promise<never>, onAbort: () => Promise<never>) => object;
+        readonly Error: (new (severity: number, category: number, code: number, ...data: never[]) => object) & {
+            readonly Severity: {
+                readonly RECOVERABLE: number;
+                readonly CRITICAL: number;
+            };
+            readonly Category: {
+                readonly NETWORK: number;
+            };
+            readonly Code: {
+                readonly BAD_HTTP_STATUS: number;
+                readonly HTTP_ERROR: number;
+                readonly TIMEOUT: number;
+                readonly OPERATION_ABORTED: number;
+            };
+        };
+    };
+}
+/** What {@link piecework} may be told. */
+export interface ShakaOptions {
+    /**
+     * Whether the player may ask this address, which lies in no torrent: a licence server of the site's own, say.
+     * Default: none but `data:`.
+     */
+    allow?: (url: string) => boolean;
+}
+/** What {@link settings} sets of Shaka's configuration. */
+export interface ShakaSettings {
+    readonly streaming: {
+        readonly bufferingGoal: number;
+        readonly segmentPrefetchLimit: number;
+        readonly retryParameters: ShakaLimits;
+    };
+    readonly manifest: {
+        readonly hls: {
+            readonly disableClosedCaptionsDetection: boolean;
+        };
+        readonly retryParameters: ShakaLimits;
+    };
+}
+/** Milliseconds; 0 is no limit. */
+export interface ShakaLimits {
+    readonly timeout: number;
+    readonly connectionTimeout: number;
+    readonly stallTimeout: number;
+}
+/**
+ * What Shaka is told, by `player.configure`, so that a viewer pays for what is watched: `ahead` seconds of the stream
+ * are fetched ahead of the picture (30 if not said), and no segment only to find captions in it. By itself Shaka loads
+ * three segments of an HLS stream for that; captions that the playlist names are shown in any case. No load ends
+ * because it takes long: Shaka would ask the same peers again, and give up after a while.
+ */
+export declare function settings({ ahead }?: {
+    ahead?: number;
+}): ShakaSettings;
+/**
+ * Lets this player load from the torrent, by addresses of {@link urlOf}, and from nowhere else: what a manifest out of
+ * a torrent names is a stranger's word. The answer undoes it.
+ *
+ * Shaka decides what is fetched, and so what is bought: the segments that it loads, and of the torrent's pieces all
+ * that these lie in. See {@link settings}.
+ */
+export declare function piecework(shaka: Shaka, player: ShakaPlayer, torrent: Streamed, { allow }?: ShakaOptions): () => void;

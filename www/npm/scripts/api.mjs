@@ -25,6 +25,9 @@ const PUBLIC = [
   "units",
   "deposit",
   "player",
+  "streams",
+  "hls",
+  "shaka",
 ];
 const SNAPSHOT = "api/piecework.d.ts";
 

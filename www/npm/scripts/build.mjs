@@ -19,7 +19,7 @@ const wasm = readFileSync("wasm/piecework_bg.wasm");
 const mark = createHash("sha256").update(wasm).update(readFileSync("wasm/piecework.js")).digest("hex").slice(0, 16);
 const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", logLevel: "warning" };
 // What few pages use is a module of its own, loaded when it is first called for.
-const ON_DEMAND = ["fetching", "parsed", "spooling", "remote"];
+const ON_DEMAND = ["blobs", "fetching", "parsed", "spooling", "remote"];
 const onDemand = {
   name: "on-demand",
   setup: ({ onResolve }) =>
@@ -43,6 +43,9 @@ const beside = {
 await build({ ...common, entryPoints: ["src/player.ts"], format: "esm", outdir: "dist", plugins: [beside] });
 // A file of its own: a page that names its vault by itself does not load it.
 await build({ ...common, entryPoints: ["src/deployment.ts"], format: "esm", outdir: "dist" });
+// So are the adapters: each page has one player at most.
+for (const name of ["hls", "shaka"])
+  await build({ ...common, entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist" });
 await build({
   ...common,
   entryPoints: ["src/worker.ts"],

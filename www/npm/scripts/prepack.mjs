@@ -1,5 +1,5 @@
-// Before `npm pack`: builds dist/, and brings what the package has a copy of: the repository's licences, and what a
-// document says of the element. `build.mjs` says what is missing where the wasm is not built. `postpack` takes the
+// Before `npm pack`: builds dist/, and brings what the package has a copy of: the repository's licences, and the
+// documents that are for its users. `build.mjs` says what is missing where the wasm is not built. `postpack` takes the
 // copies away.
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -10,9 +10,12 @@ if (!existsSync("THIRD-PARTY-LICENSES")) {
   process.exit(1);
 }
 for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(`../../${name}`, name);
-const page = "docs/page.md";
-const [, element] = readFileSync(`../../${page}`, "utf8").split(/^(?=## The element$)/m);
-if (!element) throw new Error(`${page} has no heading "The element"`);
+// Links to the repository's other documents lead nowhere in a package.
+const unlinked = (text) => text.replace(/\[([^\]]+)\]\((?!https?:|#)[^)]*\)/g, "$1");
+const read = (name) => readFileSync(`../../docs/${name}.md`, "utf8");
+const [, element] = read("page").split(/^(?=## The element$)/m);
+if (!element) throw new Error('docs/page.md has no heading "The element"');
 mkdirSync("docs", { recursive: true });
-writeFileSync(page, element);
+writeFileSync("docs/page.md", unlinked(element));
+writeFileSync("docs/webtorrent.md", unlinked(read("webtorrent")));
 await import("./build.mjs");

@@ -1,5 +1,4 @@
-/** How a file plays where no service worker streams it: whole, from a Blob of this page. */
-import { PieceworkError } from "./errors.js";
+/** How a file plays where no service worker streams it: whole, from a Blob of this page. Loaded when it is needed. */
 
 /** A file that is all here plays up to this size, in bytes, because browsers may hold it in memory. */
 export const MOST_WHOLE = 512 << 20;
@@ -17,7 +16,7 @@ export function refusal(name: string, length: number, isHere: boolean, pays: boo
   const most = isHere ? MOST_WHOLE : MOST_FETCHED;
   if (length > most)
     return `${name} is longer than ${most >> 20} MiB, the most that plays ${isHere ? "" : "before it is all here "}`;
-  return pays && !isHere ? `${name} is not all here, and nothing is bought before it plays ` : null;
+  return pays && !isHere ? `${name} is not all here, and a page that may pay buys nothing for a player ` : null;
 }
 
 /** The pieces of a torrent that are here, first piece in the highest bit, and all of its files, padding too. */
@@ -40,13 +39,12 @@ export function isHere({ have, pieceLength, files }: Pieces, index: number): boo
 /** A URL of the whole file, or the reason why there is none. `lacking`: why nothing streams it. */
 export async function wholeUrl(
   file: { name: string; length: number; index: number; blob(): Promise<Blob> },
-  torrent: Pieces | null,
+  torrent: Pieces,
   pays: boolean,
   lacking: Error,
-): Promise<string> {
-  if (!torrent) throw new PieceworkError("the torrent was removed");
+): Promise<{ url: string } | { why: string }> {
   const why = refusal(file.name, file.length, isHere(torrent, file.index), pays);
-  if (why !== null) throw new PieceworkError(`${why}without a service worker. ${lacking.message}`);
+  if (why !== null) return { why: `${why}without a service worker. ${lacking.message}` };
   const bytes = await file.blob();
-  return URL.createObjectURL(bytes.slice(0, bytes.size, OPAQUE));
+  return { url: URL.createObjectURL(bytes.slice(0, bytes.size, OPAQUE)) };
 }

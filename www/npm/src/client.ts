@@ -4,6 +4,7 @@ import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js"
 import { historyOf, type HistoryEntry, type Receipts } from "./history.js";
 import { defaultIceServers } from "./ice.js";
 import type { PaymentLack } from "./lack.js";
+import { Fresh } from "./live.js";
 import { filesOf, iceServersOf, trackersOf, webSeedsOf } from "./lists.js";
 import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
@@ -134,7 +135,7 @@ export interface SeedOptions extends AddOptions {
   created?: Date;
   /** Hears how far it is, in bytes. The files are read twice, so `total` is twice their length. */
   onProgress?: (done: number, total: number) => void;
-  /** Takes it back: nothing of it stays. Later than {@link onProgress} tells, it does so until {@link Torrent.ready}. */
+  /** Takes it back: nothing of it stays, if it aborts before the last {@link onProgress}. */
   signal?: AbortSignal | null;
 }
 
@@ -223,6 +224,7 @@ export class Client extends Emitter<ClientEvents> {
   /** Adds that are not counted yet. */
   readonly #adding = new Set<Promise<unknown>>();
   readonly #trackers: readonly string[];
+  readonly #rates = new Fresh<ClientStats>(() => this.stats());
   #uploadLimit: number | null;
   #hello: Hello | null = null;
 
@@ -322,14 +324,14 @@ export class Client extends Emitter<ClientEvents> {
     await torrent.remove(options);
   }
 
-  /** Bytes per second that this client's torrents get. */
+  /** Bytes per second that the engine gets for all torrents. */
   get downloadSpeed(): number {
-    return this.torrents.reduce((sum, { downloadSpeed }) => sum + downloadSpeed, 0);
+    return this.#rates.now?.downloadRate ?? 0;
   }
 
-  /** Bytes per second that this client's torrents give. */
+  /** Bytes per second that the engine gives. */
   get uploadSpeed(): number {
-    return this.torrents.reduce((sum, { uploadSpeed }) => sum + uploadSpeed, 0);
+    return this.#rates.now?.uploadRate ?? 0;
   }
 
   /** The verified part of what is selected in all torrents of this client, from 0 to 1; 1 if nothing is. */
@@ -415,7 +417,9 @@ export class Client extends Emitter<ClientEvents> {
   /** Everything at a glance. */
   async stats(): Promise<ClientStats> {
     const { money, ...rest } = await this.#link.request<ClientStats & { money: Omit<MoneyStats, "spent"> }>("snapshot");
-    return { ...rest, money: { ...money, spent: floorFine(money.spentFine) }, isHost: this.#link.isHost };
+    const stats = { ...rest, money: { ...money, spent: floorFine(money.spentFine) }, isHost: this.#link.isHost };
+    this.#rates.last = stats;
+    return stats;
   }
 
   /** Bytes per second over all torrents; null: no cap; 0: no upload. */
@@ -660,7 +664,6 @@ export class Client extends Emitter<ClientEvents> {
     if (signal?.aborted) giveUp();
     else signal?.addEventListener("abort", giveUp, { once: true });
     const { torrent, uses } = await abortable(added, signal);
-    if (uses === 1) this.emit("add", torrent);
     if (signal) torrent.ready.finally(() => signal.removeEventListener("abort", giveUp)).catch(() => undefined);
     this.#payments?.sells(own.pricePerBlock, check === "complete");
     if (uses === 1) await torrent.refresh();
@@ -720,6 +723,7 @@ export class Client extends Emitter<ClientEvents> {
     });
     torrent.once("ready", () => this.emit("torrent", torrent));
     this.#torrents.set(hash, { torrent, wishes, uses: 1 });
+    this.emit("add", torrent);
     return { torrent, uses: 1 };
   }
 

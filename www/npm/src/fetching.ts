@@ -13,7 +13,10 @@ interface Source {
   late(start: number, end: number, signal: AbortSignal | null | undefined): ReadableStream<Uint8Array<ArrayBuffer>>;
 }
 
-/** @internal Answers a request for a file of the torrent `of`, by index or path. Its body opens a reader when it is read. */
+/**
+ * @internal Answers a request for a file of the torrent `of`, by index or path. The answer's body opens a reader when
+ * it is read.
+ */
 export function respond(
   of: { infoHash: string; name: string; files: readonly Source[] },
   path: number | string,

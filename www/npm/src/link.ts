@@ -246,11 +246,18 @@ export class Link {
     if (this.#failure) return Promise.reject(this.#failure);
     return new Promise<T>((resolve, reject) => {
       const message = { ...fields, t, id: this.#nextId++ };
-      this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject, progress });
       const takeBack = () => {
         this.tell({ t: "stop", id: message.id });
         if (this.#pending.delete(message.id)) reject(signal?.reason);
       };
+      const over =
+        <V>(then: (value: V) => void) =>
+        (value: V) => {
+          signal?.removeEventListener("abort", takeBack);
+          then(value);
+        };
+      const pending = { message, resolve: over(resolve as (value: unknown) => void), reject: over(reject), progress };
+      this.#pending.set(message.id, pending);
       signal?.addEventListener("abort", takeBack, { once: true });
       if (this.#started) this.#port?.postMessage(message);
       // A torrent waits for the engine: it will want connections.

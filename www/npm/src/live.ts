@@ -13,44 +13,50 @@ interface Pieces {
 const FRESH_MS = 250;
 
 /**
- * A torrent's state for properties that cannot wait: the engine's last answer, and the pieces that came since. The
- * engine is asked again when somebody looks, and not otherwise.
+ * What properties show that cannot wait: the engine's last answer. The engine is asked again when somebody looks, and
+ * not otherwise.
  */
-export class Live<State extends Pieces> {
+export class Fresh<State> {
   readonly #ask: () => Promise<State | null>;
-  #last: State | null = null;
   #askedAt = -Infinity;
+  /** As it was known last, without a question; null before the first answer. */
+  last: State | null = null;
 
   constructor(ask: () => Promise<State | null>) {
     this.#ask = ask;
   }
 
-  /** As it was known last; null before the first answer. A newer answer is asked for if this one is old. */
+  /** The same. A newer answer is asked for if this one is old. */
   get now(): State | null {
     if (performance.now() - this.#askedAt > FRESH_MS) void this.look().catch(() => undefined);
-    return this.#last;
-  }
-
-  /** The same, without a question. */
-  get last(): State | null {
-    return this.#last;
+    return this.last;
   }
 
   /** Asks now. */
   async look(): Promise<State | null> {
     this.#askedAt = performance.now();
     const answer = (await this.#ask()) ?? null;
-    if (answer) this.#last = answer;
+    if (answer) this.last = answer;
+    return answer;
+  }
+}
+
+/** A torrent's state: the engine's last answer, and the pieces that came since. */
+export class Live<State extends Pieces> extends Fresh<State> {
+  /** Gives what nobody changes later. */
+  override async look(): Promise<State | null> {
+    const answer = await super.look();
+    if (answer) this.last = { ...answer, have: answer.have.slice() };
     return answer;
   }
 
   /** A piece was verified; `isSelected`: of a file that is fetched. */
   piece(piece: number, isSelected: boolean): void {
-    const last = this.#last;
+    const last = this.last;
     if (!last || piece >= last.pieceCount || holds(last, piece)) return;
     const bytes = Math.min(last.pieceLength, last.length - piece * last.pieceLength);
     last.have[piece >> 3] = (last.have[piece >> 3] ?? 0) | (0x80 >> (piece & 7));
-    this.#last = {
+    this.last = {
       ...last,
       verified: last.verified + bytes,
       selectedVerified: last.selectedVerified + (isSelected ? bytes : 0),
@@ -59,7 +65,7 @@ export class Live<State extends Pieces> {
 
   /** Everything that is selected is here. */
   done(): void {
-    if (this.#last) this.#last = { ...this.#last, selectedVerified: this.#last.selectedLength };
+    if (this.last) this.last = { ...this.last, selectedVerified: this.last.selectedLength };
   }
 }
 

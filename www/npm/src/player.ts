@@ -94,9 +94,9 @@ const DEFAULT_UPLOAD = 2_500_000;
  * The attributes stand in docs/page.md: the title (`src`, `magnet`, `torrent`), what a video takes (`poster`, `muted`,
  * `loop`, `autoplay`, `crossorigin`; `controls="none"` for a page with controls of its own), uploading (`consent`,
  * `upload-agreed`, `upload-limit`, `seed-library`), the network (`trackers`, `web-seeds`, `ice-servers`), `keep`,
- * payments, `engine`, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>` children are
- * the video's, and so are the torrent's `.vtt` files that are named as the film is. A page that has a client of its own
- * sets the property `client` before the element is connected.
+ * payments, `engine`, and where the package's files are (`worker-url`, `wasm-url`, `service-worker-url`). `<track>`
+ * children are the video's, and so are the torrent's `.vtt` files that are named as the film is. A page that has a
+ * client of its own sets the property `client` before the element is connected.
  *
  * Events, none of which bubbles: those of the video but `error`; `torrent` (its `detail` is the {@link Torrent}, which
  * is ready), `done` (all that was wanted is here), `paymentneeded` (`{ pricePerGB, cost, reason }`, in base units;

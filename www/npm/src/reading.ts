@@ -12,8 +12,8 @@ export interface ReadOptions {
 }
 
 /**
- * @internal The bytes of an engine's reader, one chunk for each pull. `open` hands the reader's port to the engine. `late`: not
- * before somebody reads.
+ * @internal The bytes of an engine's reader, one chunk for each pull. `open` hands the reader's port to the engine.
+ * `late`: not before somebody reads.
  */
 export function chunksOf(
   open: (port: MessagePort) => void,

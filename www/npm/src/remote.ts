@@ -1,7 +1,15 @@
 import type { PieceworkError } from "./errors.js";
 import type { Link, LinkEvents, LinkOptions } from "./link.js";
 import type { EngineLimits, Hello } from "./protocol.js";
-import { PROVIDER_VERSION, type Asked, type FromProvider, type Open, type WalletAnswer, type Way } from "./provider.js";
+import {
+  PROVIDER_VERSION,
+  type Asked,
+  type FromProvider,
+  type Open,
+  type Progress,
+  type WalletAnswer,
+  type Way,
+} from "./provider.js";
 import type { Store } from "./stores.js";
 
 /** What the client gives this file, which loads alone: it must not bring a second copy of them. */
@@ -15,6 +23,7 @@ interface Pending {
   message: { t: string; id: number };
   resolve(value: unknown): void;
   reject(error: Error): void;
+  progress?: Progress | undefined;
 }
 
 /**
@@ -126,6 +135,9 @@ export class Remote implements Way {
         else pending?.reject(this.#events.failure(message.message));
         break;
       }
+      case "progress":
+        this.#pending.get(message.id)?.progress?.(message.done, message.total);
+        break;
       case "event":
         this.#events.event(message);
         break;
@@ -138,13 +150,17 @@ export class Remote implements Way {
     }
   }
 
-  /** No site seeds by the extension, so there is no progress to hear. */
-  request<T>(t: string, fields: object = {}, { signal }: Asked = {}): Promise<T> {
+  request<T>(t: string, fields: object = {}, { progress, signal }: Asked = {}): Promise<T> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#ended) return Promise.reject(this.#ended);
     return new Promise<T>((resolve, reject) => {
       const message = { ...fields, t, id: this.#nextId++ };
-      this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject });
+      this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject, progress });
+      const takeBack = () => {
+        this.tell({ t: "stop", id: message.id });
+        if (this.#pending.delete(message.id)) reject(signal?.reason);
+      };
+      signal?.addEventListener("abort", takeBack, { once: true });
       if (this.#greeted) this.#port.postMessage(message);
     });
   }

@@ -52,8 +52,8 @@ export interface Subtitle<F> {
 }
 
 /**
- * The files named as the film is, in any folder: `film.vtt`, `film.en.vtt`, `Subs/film.pt-BR.forced.vtt`. Where the film
- * is the torrent's only one, every `.vtt` file is its.
+ * The files named as the film is, in any folder: `film.vtt`, `film.en.vtt`, `Subs/film.pt-BR.forced.vtt`. Where the
+ * film is the torrent's only one, every `.vtt` file is its.
  */
 export function besideFilm<F extends Pick<TorrentFile, "name" | "selected">>(
   files: readonly F[],

@@ -1,5 +1,4 @@
 import { abortable } from "./aborting.js";
-import { wholeUrl } from "./blobs.js";
 import { Emitter } from "./emitter.js";
 import { PieceworkError } from "./errors.js";
 import type { FetchOptions } from "./fetching.js";
@@ -328,8 +327,11 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** @internal The bytes of it that are selected, and the verified ones among them first. */
   get share(): [number, number] {
-    const { now } = this.#live;
-    return now ? [now.selectedVerified, now.selectedLength] : [0, 0];
+    const { last } = this.#live;
+    // What is whole stays so: many seeded torrents are not asked about.
+    const known =
+      last && last.selectedLength > 0 && last.selectedVerified >= last.selectedLength ? last : this.#live.now;
+    return known ? [known.selectedVerified, known.selectedLength] : [0, 0];
   }
 
   /** Milliseconds until everything that is selected is here, at the present speed; Infinity if nothing comes. */
@@ -552,7 +554,8 @@ export class Torrent extends Emitter<TorrentEvents> {
   async refresh(): Promise<void> {
     const [snapshot, source] = await Promise.all([
       this.#live.look(),
-      this.#host.request<EngineSourceFile | null>("source"),
+      // An engine outside the page may keep it to itself: it names trackers and web seeds of other sites.
+      this.#host.request<EngineSourceFile | null>("source").catch(() => null),
     ]);
     if (this.#isReady || !snapshot || snapshot.pieceCount === 0) return;
     this.#isReady = true;
@@ -624,11 +627,24 @@ export class Torrent extends Emitter<TorrentEvents> {
   }
 
   #verified(piece: number): void {
-    const touched = this.files.filter((file) => file.includes(piece));
+    const touched = this.#filesOf(piece);
     const isSelected = touched.some(({ selected }) => selected);
     this.#live.piece(piece, isSelected);
     this.emit("piece", { piece });
     for (const file of touched) file.grew();
+  }
+
+  /** The files with bytes in a piece: of very many files, without looking at each. */
+  #filesOf(piece: number): TorrentFile[] {
+    const begin = piece * this.pieceLength;
+    let [first, end] = [0, this.files.length];
+    while (first < end) {
+      const middle = (first + end) >> 1;
+      if ((this.files[middle]?.end ?? 0) > begin) end = middle;
+      else first = middle + 1;
+    }
+    while (this.files[end] && (this.files[end]?.offset ?? 0) < begin + this.pieceLength) end++;
+    return this.files.slice(first, end).filter((file) => file.includes(piece));
   }
 
   /** @internal A reader of one of its files begins. */
@@ -660,11 +676,13 @@ export class TorrentFile extends Emitter<FileEvents> {
   /** In the torrent's own list, as links name it (BEP 53); padding counts. */
   readonly index: number;
   readonly #hash: string;
-  /** Of its first byte in the torrent. */
-  readonly #offset: number;
+  /** @internal Of its first byte in the torrent. */
+  readonly offset: number;
   readonly #live: Live<EngineTorrent>;
   readonly #host: TorrentHost;
   #priority: FilePriority;
+  /** Its event `done` was emitted. */
+  #isWhole = false;
 
   /** @internal */
   constructor(
@@ -674,7 +692,7 @@ export class TorrentFile extends Emitter<FileEvents> {
   ) {
     super();
     this.#hash = hash;
-    this.#offset = offset;
+    this.offset = offset;
     this.#live = live;
     this.index = index;
     this.path = path;
@@ -723,9 +741,9 @@ export class TorrentFile extends Emitter<FileEvents> {
     const { now } = this.#live;
     if (!now) return 0;
     let bytes = 0;
-    for (let piece = Math.floor(this.#offset / now.pieceLength); this.includes(piece); piece++) {
-      const begin = Math.max(piece * now.pieceLength, this.#offset);
-      const end = Math.min((piece + 1) * now.pieceLength, this.#offset + this.length);
+    for (let piece = Math.floor(this.offset / now.pieceLength); this.includes(piece); piece++) {
+      const begin = Math.max(piece * now.pieceLength, this.offset);
+      const end = Math.min((piece + 1) * now.pieceLength, this.end);
       if (holds(now, piece)) bytes += end - begin;
     }
     return bytes;
@@ -739,12 +757,19 @@ export class TorrentFile extends Emitter<FileEvents> {
   /** A piece of the torrent has bytes of it. */
   includes(piece: number): boolean {
     const bytes = this.#live.last?.pieceLength ?? 0;
-    return piece * bytes < this.#offset + this.length && (piece + 1) * bytes > this.#offset;
+    return this.length > 0 && piece * bytes < this.end && (piece + 1) * bytes > this.offset;
+  }
+
+  /** @internal Of the byte after its last one in the torrent. */
+  get end(): number {
+    return this.offset + this.length;
   }
 
   /** @internal A piece with bytes of it was verified. */
   grew(): void {
-    if (this.hears("done") && this.downloaded === this.length) this.emit("done", this);
+    if (this.#isWhole || !this.hears("done") || this.downloaded < this.length) return;
+    this.#isWhole = true;
+    this.emit("done", this);
   }
 
   /** Its last path component. */
@@ -778,13 +803,18 @@ export class TorrentFile extends Emitter<FileEvents> {
   #whole: Promise<string> | null = null;
 
   #wholeUrl(lacking: Error): Promise<string> {
-    this.#whole ??= this.#host
-      .request<EngineTorrent | null>("torrent")
-      .then((torrent) => wholeUrl(this, torrent, this.#host.pays(), lacking))
-      .catch((error) => {
-        this.#whole = null;
-        throw error;
-      });
+    const made = async () => {
+      const { wholeUrl } = await import("./blobs.js");
+      const torrent = await this.#host.request<EngineTorrent | null>("torrent");
+      if (!torrent) throw new PieceworkError("the torrent was removed");
+      const answer = await wholeUrl(this, torrent, this.#host.pays(), lacking);
+      if ("why" in answer) throw new PieceworkError(answer.why);
+      return answer.url;
+    };
+    this.#whole ??= made().catch((error) => {
+      this.#whole = null;
+      throw error;
+    });
     return this.#whole;
   }
 

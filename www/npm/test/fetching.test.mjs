@@ -125,7 +125,7 @@ test("conditions are judged in the order of RFC 9110, and HEAD opens no reader",
   );
 });
 
-test("a body opens its reader when it is read, pulls no more than that, and its cancel or the signal stops it", async () => {
+test("a body opens its reader when it is read, pulls no more, and its cancel or the signal stops it", async () => {
   const of = torrent();
   const [{ log }] = of.files;
   const { body } = respond(of, 0, { headers: { range: "bytes=1-8" } });

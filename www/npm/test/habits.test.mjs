@@ -6,6 +6,7 @@ import { Emitter } from "./build/emitter.js";
 import { Live, holds } from "./build/live.js";
 import { sourceOf } from "./build/parsed.js";
 import { fileEntries, hashIn, recognise } from "./build/source.js";
+import { Torrent } from "./build/torrent.js";
 import { spooled } from "./build/spooling.js";
 
 test("a listener hears every event, the next one, or those before a signal, until it is taken off", () => {
@@ -39,7 +40,7 @@ test("a listener hears every event, the next one, or those before a signal, unti
   assert.deepEqual(heard, ["once 5", 6]);
 });
 
-test("a state is asked for when it is looked at, four times a second at the most, and follows pieces meanwhile", async (t) => {
+test("a state is asked for when it is looked at, not too often, and follows pieces meanwhile", async (t) => {
   t.mock.timers.enable({ apis: ["Date"] });
   let [now, asked] = [0, 0];
   t.mock.method(performance, "now", () => now);
@@ -76,6 +77,81 @@ test("a state is asked for when it is looked at, four times a second at the most
   assert.equal(live.now.verified, 15, "the answer of before, until the next one is there");
   await new Promise(setImmediate);
   assert.deepEqual([asked, live.now.verified], [2, 0]);
+});
+
+test("of the pieces that come each file counts its own bytes, and tells when it has the last", async () => {
+  const files = [
+    ["it/a", 5],
+    ["it/empty", 0],
+    ["it/b", 25],
+    ["", 10],
+    ["it/c", 10],
+    ["it/last", 1],
+  ].map(([path, length]) => ({ path: path === "" ? [] : path.split("/"), length, priority: "normal" }));
+  const snapshot = {
+    name: "it",
+    state: "downloading",
+    files,
+    length: 51,
+    pieceLength: 10,
+    pieceCount: 6,
+    have: new Uint8Array(1),
+    verified: 0,
+    selectedLength: 51,
+    selectedVerified: 0,
+    peers: [],
+  };
+  const date = 1e30;
+  const source = {
+    torrent: new Uint8Array(2),
+    trackers: [],
+    webSeeds: [],
+    comment: null,
+    createdBy: null,
+    created: date,
+  };
+  const torrent = new Torrent(HASH, {
+    request: async (t) => ({ torrent: snapshot, source })[t],
+    trackers: [],
+    wishes: {},
+  });
+  await torrent.refresh();
+  assert.equal(torrent.created, null, "a number that is no date's");
+  const [a, empty, b, c, last] = torrent.files;
+  assert.deepEqual(
+    torrent.files.map((file) => [0, 1, 2, 3, 4, 5].filter((piece) => file.includes(piece)).join("")),
+    ["0", "", "012", "4", "5"],
+  );
+  const done = [];
+  for (const file of torrent.files) file.on("done", ({ name }) => done.push(name));
+  const come = (piece) => torrent.handle({ t: "event", e: "piece", hash: HASH, piece });
+  come(0);
+  assert.deepEqual([a.progress, b.downloaded, empty.progress, torrent.downloaded], [1, 5, 1, 10]);
+  for (const piece of [2, 1, 1, 4, 5, 99]) come(piece);
+  assert.deepEqual(done, ["a", "b", "c", "last"]);
+  assert.deepEqual(
+    [b.progress, c.downloaded, last.downloaded, torrent.progress, torrent.done],
+    [1, 10, 1, 41 / 51, false],
+  );
+  assert.deepEqual([torrent.has(3), torrent.has(4), torrent.lastPieceLength], [false, true, 1]);
+  assert.equal(snapshot.have[0], 0, "an answer that somebody has is not changed");
+});
+
+test("a torrent is ready also where the engine keeps its .torrent file to itself", async () => {
+  const files = [{ path: ["it"], length: 5, priority: "normal" }];
+  const snapshot = { name: "it", files, length: 5, pieceLength: 16, pieceCount: 1, have: new Uint8Array(1), peers: [] };
+  const torrent = new Torrent(HASH, {
+    request: async (t) => {
+      if (t === "torrent") return snapshot;
+      throw new Error("it is refused");
+    },
+    trackers: ["wss://tracker.example"],
+    wishes: {},
+  });
+  await torrent.refresh();
+  await torrent.ready;
+  assert.deepEqual([torrent.files.length, torrent.torrentFile], [1, null]);
+  assert.equal(torrent.magnetURI, `${MAGNET}&dn=it&tr=wss%3A%2F%2Ftracker.example`);
 });
 
 test("a parsed torrent is its file, a file around its info dictionary, or a link", () => {

@@ -6,6 +6,7 @@
 pub mod chain;
 pub mod children;
 pub mod programs;
+mod stream;
 mod video;
 mod web_server;
 
@@ -27,6 +28,7 @@ use crate::{
 };
 use chain::{Account, Deployment};
 use children::Children;
+pub use stream::make as make_stream;
 pub use video::{Videos, film as make_film, long as make_long_film, make as make_videos};
 
 /// How long each program may take to report that it is ready.

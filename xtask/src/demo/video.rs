@@ -128,7 +128,7 @@ pub fn bytes_of(path: &Path) -> Result<u64, Failure> {
         .len())
 }
 
-fn ffmpeg() -> std::process::Command {
+pub(super) fn ffmpeg() -> std::process::Command {
     let mut command = shell::command("ffmpeg");
     command.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]);
     // Its progress line overwrites itself, which in a log file it cannot.

@@ -163,3 +163,38 @@ impl TokenUnits {
         FineUnits(self.0.saturating_mul(1 << 24))
     }
 }
+
+/// `amount * times / of`; as much as there can be where that is more.
+pub(crate) fn scaled(amount: u64, times: u128, of: u128) -> u64 {
+    // Nearly always all of it fits in 64 bits. A page loads what divides 128 bits only when it must.
+    if let (Ok(times), Ok(of)) = (u64::try_from(times), u64::try_from(of))
+        && let Some(product) = amount.checked_mul(times)
+    {
+        return product / of;
+    }
+    u64::try_from(u128::from(amount).saturating_mul(times) / of).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_scaled_is_exact_and_ends_at_the_most_there_is() {
+        let wide = u128::from(u64::MAX);
+        for (amount, times, of, expected) in [
+            (0, 5, 3, 0),
+            (7, 5, 3, 11),
+            (u64::MAX, 1_000_000, 1_000_000, u64::MAX),
+            (u64::MAX, 1_000_000, 2_000_000, u64::MAX / 2),
+            (u64::MAX, 2, 1, u64::MAX),
+            (3, wide * 4, wide * 2, 6),
+        ] {
+            assert_eq!(
+                scaled(amount, times, of),
+                expected,
+                "{amount} * {times} / {of}"
+            );
+        }
+    }
+}

@@ -57,7 +57,8 @@ await build({
   },
   entryPoints: ["background", "content", "host", ...PAGES].map((name) => join(here, "src", `${name}.ts`)),
 });
-for (const name of ["worker.js", "piecework_bg.wasm"]) await cp(join(engine, name), join(work, name));
+for (const name of ["worker.js", "piecework_bg.wasm", "piecework_rest.wasm"])
+  await cp(join(engine, name), join(work, name));
 for (const name of ["page.css", "theme.js"]) await cp(join(player, name), join(work, name));
 const look = await readFile(join(player, "index.html"), "utf8");
 for (const name of ["host", ...PAGES]) {

@@ -179,8 +179,13 @@ fn no_debug_text() -> Result<Vec<String>, Failure> {
 fn no_html_from_text() -> Result<Vec<String>, Failure> {
     let mut violations = Vec::new();
     let page_sources = files_below(&paths::root().join("www"), &["ts", "js", "mjs", "html"])?;
-    let generated = ["www/npm/dist/", "www/npm/wasm/", "www/player/dist/"]
-        .map(|folder| paths::root().join(folder));
+    let generated = [
+        "www/npm/dist/",
+        "www/npm/wasm/",
+        "www/npm/wasm-free/",
+        "www/player/dist/",
+    ]
+    .map(|folder| paths::root().join(folder));
     for path in page_sources
         .iter()
         .filter(|path| !generated.iter().any(|folder| path.starts_with(folder)))

@@ -1,7 +1,8 @@
 //! `cargo xtask wasm`: the engine as a page loads it.
 //!
 //! cargo builds the library of `piecework` for wasm, wasm-bindgen makes the module and its JavaScript, wasm-opt makes
-//! it smaller. Unchanged steps are not done again.
+//! it smaller, and `xtask-bindgen --split` takes what few visits run into a module of its own. Unchanged steps are not
+//! done again.
 
 use std::{
     collections::HashMap,
@@ -18,8 +19,35 @@ use crate::{
     wasm_toolchain::{TARGET, WasmToolchain},
 };
 
-/// Where the page's package takes the engine from.
-pub const OUTPUT: &str = "www/npm/wasm";
+/// Where the page's package takes the engine from, and the features that it is built with.
+const FULL: Edition = Edition {
+    output: "www/npm/wasm",
+    features: "payments",
+    options: &[],
+    rare: "xtask/bindgen/rare.txt",
+};
+/// The engine of `piecework/free`.
+const FREE: Edition = Edition {
+    output: "www/npm/wasm-free",
+    features: "",
+    // They are there for sums of money, which this edition has none of.
+    options: &["--config", "profile.wasm.overflow-checks=false"],
+    rare: "xtask/bindgen/rare-free.txt",
+};
+
+/// An engine that pages load.
+struct Edition {
+    output: &'static str,
+    features: &'static str,
+    /// cargo's, besides.
+    options: &'static [&'static str],
+    /// The functions that few visits run, as `tests/browser/tools/rare.mjs` found them.
+    rare: &'static str,
+}
+
+/// LLVM leaves functions apart that need a place on the stack of more bytes than this. Otherwise a function that has
+/// one caller becomes a part of it, and what is seldom run is loaded with what always is.
+const INLINED_STACK: &str = "-Cllvm-args=-inline-max-stacksize=16";
 
 /// cargo's profile of the shipped build.
 pub const PROFILE: &str = "wasm";
@@ -40,16 +68,25 @@ const WASM_FEATURES: &[&str] = &[
 
 /// wasm-opt aims at a small compressed size; rustc's work makes the important code fast. A function that has one caller
 /// stays a function, because in a body of a hundred kilobytes with thousands of locals gzip finds few repetitions. For
-/// the same reason values are not kept in one more local to be used twice. Twice: the second run finds code that the
-/// first laid bare.
+/// the same reason values are not kept in one more local to be used twice. Again: each run finds code that the
+/// one before laid bare.
 const OPTIMISE: &[&str] = &[
     "--one-caller-inline-max-function-size=0",
     "--skip-pass=local-cse",
+    // rustc's loads, stores and divisions never trap: what could is checked before, and ends in `unreachable`.
+    "--ignore-implicit-traps",
     "-Oz",
+    "-Oz",
+    "--gufa-optimizing",
     "-Oz",
     "--strip-producers",
+    // The names of functions stay for the split, which drops them.
+    "--debuginfo",
     "--minify-imports-and-exports-and-modules",
 ];
+
+/// The module of these functions, beside the other.
+const REST: &str = "piecework_rest.wasm";
 
 /// Builds the engine for the page
 #[derive(clap::Args)]
@@ -57,6 +94,9 @@ pub struct Wasm {
     /// Build fast and unoptimised, with names for the debugger
     #[arg(long)]
     dev: bool,
+    /// Make modules that note which of their functions ran, for tests/browser/tools/rare.mjs
+    #[arg(long, conflicts_with = "dev")]
+    counting: bool,
     /// The engine tells the page its core's inputs and outputs
     #[arg(skip)]
     tracing: bool,
@@ -66,25 +106,45 @@ impl Wasm {
     /// The module that is shipped.
     pub const SHIPPED: Self = Self {
         dev: false,
+        counting: false,
         tracing: false,
     };
 
     /// A module that records its core's inputs and outputs; never shipped.
     pub const TRACING: Self = Self {
         dev: true,
+        counting: false,
         tracing: true,
     };
 
     /// Builds what changed and prints the sizes.
     pub fn run(&self) -> Result<(), Failure> {
-        let built = stage("wasm: compile", || self.compile())?;
-        let output = paths::root().join(OUTPUT);
+        if self.tracing {
+            return self.make(&Edition {
+                features: "payments,trace",
+                ..FULL
+            });
+        }
+        self.make(&FULL)?;
+        self.make(&FREE)
+    }
+
+    fn make(&self, edition: &Edition) -> Result<(), Failure> {
+        let built = stage("wasm: compile", || self.compile(edition))?;
+        let output = paths::root().join(edition.output);
+        let rare = paths::root().join(edition.rare);
         let stamp = Inputs::default()
             .file(&built)
-            .word(if self.dev { "dev" } else { "shipped" })
+            .word(match (self.dev, self.counting) {
+                (true, _) => "dev",
+                (_, true) => "counting",
+                _ => "shipped",
+            })
             .word(&locked_version("wasm-bindgen-cli-support")?)
             .file(&paths::root().join("xtask/tools/package-lock.json"))
             .file(&paths::root().join("xtask/bindgen/src/order.rs"))
+            .file(&paths::root().join("xtask/bindgen/src/split.rs"))
+            .file(&rare)
             .word(&WASM_FEATURES.join(" "))
             .word(&OPTIMISE.join(" "))
             .stamp(output.join(".stamp"));
@@ -95,40 +155,55 @@ impl Wasm {
             stamp.clear();
             let bound = paths::target().join("wasm-bindgen");
             stage("wasm: bind", || bind(&built, &bound))?;
+            add_rest(&bound.join("piecework.js"))?;
+            let bound_module = bound.join("piecework_bg.wasm");
             if !self.dev {
-                stage("wasm: optimise", || {
-                    optimise(&bound.join("piecework_bg.wasm"))
+                stage("wasm: optimise", || optimise(&bound_module))?;
+                stage("wasm: split", || {
+                    if self.counting {
+                        let names = bound.join("names.txt");
+                        shell::run(bindgen().arg("--count").arg(&bound_module).arg(names))
+                    } else {
+                        split(&bound_module, &rare)
+                    }
                 })?;
             }
             publish(&bound, &output)?;
             stamp.set()?;
         }
-        print_sizes(&module)
+        for name in ["piecework_bg.wasm", REST] {
+            print_size(&output.join(name))?;
+        }
+        Ok(())
     }
 
-    fn compile(&self) -> Result<std::path::PathBuf, Failure> {
+    fn compile(&self, edition: &Edition) -> Result<std::path::PathBuf, Failure> {
         let toolchain = WasmToolchain::find_or_install()?;
         let (profile, folder) = if self.dev {
             ("dev", "debug")
         } else {
             (PROFILE, PROFILE)
         };
-        let features = if self.tracing { "trace" } else { "" };
         let mut cargo = if self.dev {
             toolchain.build()
         } else {
             toolchain.build_small()
         };
-        shell::run(cargo.args([
+        cargo.args([
             "--package",
             "piecework",
             "--lib",
             "--no-default-features",
             "--features",
-            features,
+            edition.features,
             "--profile",
             profile,
-        ]))?;
+        ]);
+        cargo.args(edition.options);
+        if !self.dev {
+            cargo.args(["--", INLINED_STACK]);
+        }
+        shell::run(&mut cargo)?;
         Ok(toolchain
             .target_folder()
             .join(TARGET)
@@ -168,8 +243,37 @@ fn optimise(module: &Path) -> Result<(), Failure> {
         .and_then(|text| serde_json::from_str(&text).ok())
         .ok_or_else(|| Failure::failed("wasm-opt failed: run the line above to see why"))?;
     rename(&module.with_file_name("piecework.js"), &renamed)?;
-    fs::rename(&smaller, module).map_err(Failure::io("replace", module))?;
-    shell::run(bindgen().arg("--order").arg(module))
+    fs::rename(&smaller, module).map_err(Failure::io("replace", module))
+}
+
+fn split(module: &Path, rare: &Path) -> Result<(), Failure> {
+    let rest = module.with_file_name(REST);
+    shell::run(bindgen().arg("--split").arg(module).arg(rare).arg(rest))
+}
+
+/// In the bindings, the import by which the module loads its rest: `setRest` says how. The load gets JavaScript's
+/// functions and the module's exports, which the rest imports.
+fn add_rest(bindings: &Path) -> Result<(), Failure> {
+    let text = fs::read_to_string(bindings).map_err(Failure::io("read", bindings))?;
+    let end = "\n    return {\n        __proto__: null,\n";
+    let (before, after) = text.split_once(end).ok_or_else(|| {
+        Failure::failed(format!(
+            "{} has no object of imports: wasm-bindgen writes it in another form now",
+            bindings.display()
+        ))
+    })?;
+    let added = "\n    import0.rest = () => loadRest(import0, wasm);";
+    let said = "\nlet loadRest;\nexport function setRest(load) { loadRest = load; }\n";
+    fs::write(bindings, format!("{before}{added}{end}{after}{said}"))
+        .map_err(Failure::io("write", bindings))?;
+    let types = bindings.with_extension("d.ts");
+    let mut text = fs::read_to_string(&types).map_err(Failure::io("read", &types))?;
+    text.push_str(
+        "\n/** How the module loads its rest: it imports JavaScript's functions and the module's exports. */\n\
+         type Imports = WebAssembly.ModuleImports;\n\
+         export function setRest(load: (functions: Imports, first: Imports) => void): void;\n",
+    );
+    fs::write(&types, text).map_err(Failure::io("write", &types))
 }
 
 /// The names that wasm-opt changes: under `imports` module, name and new name, under `exports` name and new name.
@@ -253,7 +357,10 @@ fn locked_version(package: &str) -> Result<String, Failure> {
         .ok_or_else(|| Failure::failed(format!("Cargo.lock does not name {package}")))
 }
 
-fn print_sizes(module: &Path) -> Result<(), Failure> {
+fn print_size(module: &Path) -> Result<(), Failure> {
+    if !module.exists() {
+        return Ok(());
+    }
     let raw = fs::metadata(module)
         .map_err(Failure::io("read", module))?
         .len();
@@ -269,7 +376,11 @@ fn print_sizes(module: &Path) -> Result<(), Failure> {
         |output| format!("{} bytes gzip -9", output.stdout.len()),
     );
     say(format_args!(
-        "{OUTPUT}/piecework_bg.wasm: {raw} bytes, {gzip}"
+        "{}: {raw} bytes, {gzip}",
+        module
+            .strip_prefix(paths::root())
+            .unwrap_or(module)
+            .display()
     ));
     Ok(())
 }

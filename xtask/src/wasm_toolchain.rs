@@ -103,18 +103,19 @@ impl WasmToolchain {
         !matches!(self, Self::ShippedStd)
     }
 
-    /// `cargo build` for wasm as it is shipped; the caller adds package, profile and features.
+    /// `cargo rustc` for wasm as it is shipped; the caller adds package, profile and features, and may add the
+    /// compiler's options for this one package.
     pub fn build_small(&self) -> Command {
         self.small(self.build())
     }
 
-    /// `cargo build` for wasm; the caller adds package, profile and features.
+    /// `cargo rustc` for wasm; the caller adds package, profile and features.
     pub fn build(&self) -> Command {
         let mut command = match self {
             Self::Rustup | Self::ShippedStd => shell::cargo(),
             Self::Debian { linker } => debian_command(DEBIAN_CARGO, linker),
         };
-        command.arg("build");
+        command.arg("rustc");
         self.add_target(command)
     }
 

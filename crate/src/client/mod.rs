@@ -18,6 +18,7 @@ use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 pub use crate::io::*;
+use crate::payment::paying::Paid;
 use crate::payment::receipts::{self, Receipts};
 use crate::peer::choke::{Choker, UploadSlots};
 use crate::peer::{Identity, SendQueues, TokenBucket, Uplink};
@@ -129,7 +130,7 @@ pub struct Client {
     account: payments::Account,
     redemptions: payments::Redemptions,
     /// What was bought, sold and redeemed; `None` without payments.
-    receipts: Option<Receipts>,
+    receipts: Option<Paid<Receipts>>,
     signaling: Signaling,
     /// Torrents that announce themselves.
     announced: Set<InfoHash>,

@@ -12,6 +12,7 @@ use crate::io::{
 };
 use crate::payment::payee::{ClaimOutcome, Payee, PayeeConfig, RangeId};
 use crate::payment::payer::{AccountInfo, Payer};
+use crate::payment::paying::{Paid, Paying};
 use crate::payment::policy::PayerConfig;
 use crate::payment::receipts::{Changes, Receipt, Receipts, Side};
 use crate::payment::voucher::Vault;
@@ -88,7 +89,7 @@ pub(super) fn machines(
     records: &Map<String, Bytes>,
 ) -> Money {
     let mut money = Money::default();
-    let Some(payment) = &config.payment else {
+    let (Some(payment), Some(paying)) = (&config.payment, Paying::HERE) else {
         return money;
     };
     let vault = Vault {
@@ -108,7 +109,8 @@ pub(super) fn machines(
             loss_budget_pieces: buy.loss_budget_pieces,
             ..PayerConfig::new(vault)
         };
-        money.payer = Some(Payer::new(config, seed(), records()));
+        let payer = Payer::new(config, seed(), records());
+        money.payer = Some(Paid::new(paying, payer));
     }
     if let Some(sell) = &payment.sell {
         let config = PayeeConfig {
@@ -116,19 +118,21 @@ pub(super) fn machines(
             credit: sell.credit,
             ..PayeeConfig::new(vault, sell.payee).with_dust(sell.dust)
         };
-        money.payee = Some(Payee::new(now, config, seed(), records()));
+        let payee = Payee::new(now, config, seed(), records());
+        money.payee = Some(Paid::new(paying, payee));
     }
     money
 }
 
 /// The account of what is bought and sold at the configured vault.
-pub(super) fn receipts(config: &Config, records: &Map<String, Bytes>) -> Option<Receipts> {
+pub(super) fn receipts(config: &Config, records: &Map<String, Bytes>) -> Option<Paid<Receipts>> {
+    let paying = Paying::HERE?;
     let payment = config.payment.as_ref()?;
     let vault = Vault {
         address: payment.vault,
         chain_id: payment.chain_id,
     };
-    Some(Receipts::new(vault, records.iter()))
+    Some(Paid::new(paying, Receipts::new(vault, records.iter())))
 }
 
 impl Client {
@@ -136,15 +140,14 @@ impl Client {
 
     /// What was bought, then what was sold, redeemed and paid for gas, at the configured vault; each the oldest first.
     pub fn receipts(&self) -> Vec<Receipt> {
-        self.receipts
-            .as_ref()
-            .map_or_else(Vec::new, Receipts::lines)
+        let receipts = self.receipts.as_ref();
+        receipts.map_or_else(Vec::new, |receipts| receipts.lines())
     }
 
     /// The names of the titles in [`Client::receipts`]. They come from strangers.
     pub fn receipt_names(&self) -> Vec<(InfoHash, String)> {
         let receipts = self.receipts.as_ref();
-        receipts.map_or_else(Vec::new, Receipts::names)
+        receipts.map_or_else(Vec::new, |receipts| receipts.names())
     }
 
     pub(super) fn note_fee(&mut self, side: Side, transaction: B256, amount: u128) {
@@ -237,6 +240,9 @@ impl Client {
 
     pub(super) fn account_read(&mut self, result: Result<EffectResult, EffectError>) {
         self.account.reading = false;
+        if self.money.payer.is_none() {
+            return;
+        }
         let Some((owner, session_key)) = self.account.owner_and_key else {
             return;
         };

@@ -3,7 +3,6 @@
 use super::Client;
 use crate::io::{ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
 use crate::metainfo::Metainfo;
-use crate::payment::receipts::Receipts;
 use crate::torrent::{Torrent, is_kept};
 use crate::types::InfoHash;
 
@@ -65,7 +64,7 @@ impl Client {
         let mut load = LoadSnapshot {
             connections,
             pending: self.routes.len() - connections,
-            receipt_accounts: self.receipts.as_ref().map_or(0, Receipts::accounts),
+            receipt_accounts: self.receipts.as_ref().map_or(0, |r| r.accounts()),
             effects: self.out.effects(),
             outputs: self.out.waiting(),
             pumps: self.pumps,

@@ -542,7 +542,15 @@ impl<'a> Item<'a> {
     /// Appends the canonical encoding to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Item::Int(n) => out.extend_from_slice(format!("i{n}e").as_bytes()),
+            Item::Int(n) => {
+                // Numbers of 128 bits are printed by code of their own, which a page loads only for one.
+                let digits = match (u64::try_from(*n), i64::try_from(*n)) {
+                    (Ok(n), _) => n.to_string(),
+                    (_, Ok(n)) => n.to_string(),
+                    _ => n.to_string(),
+                };
+                out.extend_from_slice(format!("i{digits}e").as_bytes());
+            }
             Item::Bytes(bytes) => encode_string(bytes, out),
             Item::List(items) => {
                 out.push(b'l');

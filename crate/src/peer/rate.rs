@@ -1,6 +1,7 @@
 //! Bytes per second over the last seconds, and a token bucket, both told the time.
 
 use crate::time::Timestamp;
+use crate::types::scaled;
 
 const BUCKETS: usize = 5;
 
@@ -38,7 +39,7 @@ impl Rate {
         let micros = u128::from(window)
             .min(now.since(since).as_micros())
             .max(500_000);
-        u64::try_from(u128::from(sum) * 1_000_000 / micros).unwrap_or(u64::MAX)
+        scaled(sum, 1_000_000, micros)
     }
 
     /// Bytes ever counted.
@@ -87,7 +88,7 @@ impl TokenBucket {
             return true;
         };
         let micros = now.since(self.refilled).as_micros();
-        let fresh = u64::try_from(u128::from(rate) * micros / 1_000_000).unwrap_or(u64::MAX);
+        let fresh = scaled(rate, micros, 1_000_000);
         if fresh > 0 {
             self.tokens = self.tokens.saturating_add(fresh).min(rate);
             self.refilled = now;

@@ -3,7 +3,7 @@
 use super::ASSUMED_RATE;
 use crate::bitfield::Bitfield;
 use crate::time::{Duration, Timestamp};
-use crate::types::FineUnits;
+use crate::types::{FineUnits, scaled};
 
 /// The time constant with which a peer's measured rate fades.
 const FADES: Duration = Duration::from_secs(8);
@@ -113,8 +113,7 @@ impl Peer {
     /// It sent a block, so its earlier rate counts less: half after some six seconds of sending.
     pub(super) fn note_rate(&mut self, now: Timestamp) {
         let since = now.since(self.last_block).min(MOST_BETWEEN_BLOCKS);
-        let faded = u128::from(self.measured) * since.as_micros() / FADES.as_micros();
-        let faded = u64::try_from(faded).unwrap_or(u64::MAX);
+        let faded = scaled(self.measured, since.as_micros(), FADES.as_micros());
         self.measured = self.status.rate.max(self.measured.saturating_sub(faded));
     }
 

@@ -7,7 +7,7 @@ use super::{PATIENCE, Picker};
 use crate::pieces::{Partial, PieceOwner, Pieces};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
-use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex, scaled};
 
 /// The time that a peer has for its turn if the next peer has shown nothing yet.
 const TURN: Duration = Duration::from_secs(30);
@@ -344,9 +344,9 @@ impl Picker {
                 .since(partial.delivery().begun)
                 .as_micros()
                 .max(1_000_000);
-            let shown = u128::from(bytes) * 1_000_000 / micros;
+            let shown = scaled(bytes, 1_000_000, micros);
             let turns = failed.turns.entry(owner).or_default();
-            turns.shown = Some(u64::try_from(shown).unwrap_or(u64::MAX));
+            turns.shown = Some(shown);
             let brought = partial.delivery().brought;
             turns.grew = u64::from(partial.received().saturating_sub(brought));
             turns.ended = Some(self.order);

@@ -5,6 +5,7 @@
 
 use crate::payment::payee::Payee;
 use crate::payment::payer::{Begun, Payer, PayerConnState};
+use crate::payment::paying::{Paid, Paying};
 use crate::payment::{PayAction, PaymentNeed, PeerPayInfo, TitleKind};
 use crate::sorted::{Map, Set};
 use crate::time::Timestamp;
@@ -45,10 +46,10 @@ struct Traffic {
 #[derive(Debug, Default)]
 pub struct Money {
     /// Buying.
-    pub payer: Option<Payer>,
+    pub payer: Option<Paid<Payer>>,
     /// Selling.
-    pub payee: Option<Payee>,
-    traffic: Map<ConnectionId, Traffic>,
+    pub payee: Option<Paid<Payee>>,
+    traffic: Map<ConnectionId, Paid<Traffic>>,
 }
 
 impl Money {
@@ -60,7 +61,11 @@ impl Money {
         info: PeerPayInfo,
         price: FineUnits,
     ) {
-        self.traffic.entry(conn).or_default().asked = price;
+        if let Some(paying) = Paying::HERE {
+            let traffic = self.traffic.entry(conn);
+            let traffic = traffic.or_insert_with(|| Paid::new(paying, Traffic::default()));
+            traffic.asked = price;
+        }
         if let Some(payee) = &mut self.payee {
             payee.connected(now, conn, info.clone(), price);
         }
@@ -80,13 +85,16 @@ impl Money {
         }
     }
 
-    /// One `pw_pay` message came.
+    /// One `pw_pay` message came. A client that neither buys nor sells does not read it.
     pub fn message(
         &mut self,
         now: Timestamp,
         conn: ConnectionId,
         payload: &[u8],
     ) -> Result<(), PayMessageError> {
+        if self.payer.is_none() && self.payee.is_none() {
+            return Ok(());
+        }
         let Some(message) = PayMessage::decode(payload)? else {
             return Ok(());
         };
@@ -344,17 +352,17 @@ impl Money {
 
     /// What is to be done next.
     pub fn poll(&mut self) -> Option<MoneyAction> {
-        let payee = self.payee.as_mut().and_then(Payee::poll);
+        let payee = self.payee.as_mut().and_then(|payee| payee.poll());
         payee.map(MoneyAction::Payee).or_else(|| {
-            let payer = self.payer.as_mut().and_then(Payer::poll);
+            let payer = self.payer.as_mut().and_then(|payer| payer.poll());
             payer.map(MoneyAction::Payer)
         })
     }
 
     /// When something is due.
     pub fn next_timeout(&self) -> Timestamp {
-        let payer = self.payer.as_ref().map(Payer::next_timeout);
-        let payee = self.payee.as_ref().map(Payee::next_timeout);
+        let payer = self.payer.as_ref().map(|payer| payer.next_timeout());
+        let payee = self.payee.as_ref().map(|payee| payee.next_timeout());
         payer
             .into_iter()
             .chain(payee)

@@ -29,6 +29,7 @@ use crate::client::edge::{self, Edge};
 use crate::io::{
     Command, Effect, EffectError, EffectResult, Event, IceServer, Input, Output, WebSeedHead,
 };
+use crate::payment::paying::Paid;
 use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, EffectId, TrackerId, WebRequestId};
@@ -59,9 +60,9 @@ pub struct Driver {
     /// Records.
     pub records: Rc<Records>,
     /// Keys; `None` without payments.
-    pub keys: Option<Rc<Keys>>,
+    pub keys: Option<Paid<Rc<Keys>>>,
     /// The vault; `None` without payments.
-    pub chain: Option<Chain>,
+    pub chain: Option<Paid<Chain>>,
     ask_web_seed: Function,
     /// Whether the vault's exit delay is known or asked for.
     exit_delay_asked: Cell<bool>,
@@ -104,9 +105,9 @@ pub struct Parts {
     /// Records.
     pub records: Rc<Records>,
     /// Keys; `None` without payments.
-    pub keys: Option<Rc<Keys>>,
+    pub keys: Option<Paid<Rc<Keys>>>,
     /// The vault; `None` without payments.
-    pub chain: Option<Chain>,
+    pub chain: Option<Paid<Chain>>,
     /// Asks web seeds.
     pub ask_web_seed: Function,
 }
@@ -622,10 +623,13 @@ impl Driver {
                 let Some(driver) = self.me.upgrade() else {
                     return;
                 };
+                let Some(vault) = self.chain.clone() else {
+                    return self.input(Input::EffectDone {
+                        id,
+                        result: Err(EffectError::Chain("payments are not configured".to_owned())),
+                    });
+                };
                 self.spawn(id, async move {
-                    let Some(vault) = driver.chain.clone() else {
-                        return Err(EffectError::Chain("payments are not configured".to_owned()));
-                    };
                     if !driver.exit_delay_asked.replace(true) {
                         let judged = chain::judge_exit_delay(Rc::downgrade(&driver));
                         wasm_bindgen_futures::spawn_local(judged);

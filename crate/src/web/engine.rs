@@ -1,5 +1,6 @@
 //! The one class of this crate that JavaScript sees: `Engine`.
 
+use core::pin::Pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use crate::io::{
     BuyConfig, Command, Config, Credit, Input, Limits, PaymentConfig, ResalePrice, SellConfig,
     WebSeedUse,
 };
+use crate::payment::paying::{Paid, Paying};
 use crate::payment::record;
 use crate::types::{FineUnits, TokenUnits};
 
@@ -84,13 +86,12 @@ async fn start(config: &JsValue, ask_web_seed: Function) -> Result<Rc<Driver>, S
         .map_err(|e| format!("the browser's file storage (OPFS) cannot be opened: leave private browsing, or allow this site to store data ({e})"))?;
     let records = Records::open(&place, &storage).await?;
     let payment = js::field(config, "payment");
-    let (chain, keys) = if payment.is_object() {
-        let chain = chain(&payment)?;
-        let seen = js::number(&payment, "generation");
-        let keys = Keys::open(&records, &account_name(&chain), seen).await?;
-        (Some(chain), Some(Rc::new(keys)))
-    } else {
-        (None, None)
+    let (chain, keys) = match payment.is_object().then(|| parts(&payment, &records)) {
+        Some(opening) => {
+            let (chain, keys) = opening?.await?;
+            (Some(chain), Some(keys))
+        }
+        None => (None, None),
     };
     let core_config = Config {
         trackers: js::texts(config, "trackers", MAX_TRACKERS),
@@ -128,42 +129,63 @@ async fn start(config: &JsValue, ask_web_seed: Function) -> Result<Rc<Driver>, S
         chain,
         ask_web_seed,
     });
-    if driver.chain.is_some() {
-        driver.set_owner(None).await?;
+    if let Some(remembered) = driver.set_owner(None) {
+        remembered.await?;
     }
     driver.input(Input::Tick);
     Ok(driver)
 }
 
+/// Work of a build with payments. Boxed, so that a build without them has no code for it.
+type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + 'a>>;
+
+/// What an engine that buys and sells has besides: the way to the chain, and its keys.
+type Purse = (Paid<Chain>, Paid<Rc<Keys>>);
+
+/// Opens them.
+fn parts<'a>(payment: &'a JsValue, records: &'a Records) -> Result<Later<'a, Purse>, String> {
+    let paying = Paying::HERE.ok_or(
+        "this engine is built without payments: load that of `piecework`, not of `piecework/free`",
+    )?;
+    let chain = chain(payment)?;
+    Ok(Box::pin(async move {
+        let seen = js::number(payment, "generation");
+        let keys = Keys::open(records, &account_name(&chain), seen).await?;
+        Ok((Paid::new(paying, chain), Paid::new(paying, Rc::new(keys))))
+    }))
+}
+
 impl Driver {
     /// Buys from the account of this owner and remembers it; with `None`, from that of the remembered one, if any.
-    pub async fn set_owner(
+    /// `None` if payments are not configured.
+    pub fn set_owner(
         self: &Rc<Self>,
         owner: Option<alloy_primitives::Address>,
-    ) -> Result<(), String> {
-        let (Some(chain), Some(keys)) = (&self.chain, &self.keys) else {
-            return Err("payments are not configured".to_owned());
-        };
-        let record = format!("{OWNER} {}", account_name(chain));
-        let owner = match owner {
-            Some(owner) => {
-                let text = JsValue::from(hex::to_hex(owner.as_slice()));
-                let put = self.records.put_own(&record, &text).await;
-                put.map_err(|e| e.to_string())?;
-                Some(owner)
+    ) -> Option<Later<'static, ()>> {
+        let (chain, keys) = (self.chain.clone()?, self.keys.clone()?);
+        let driver = Rc::clone(self);
+        Some(Box::pin(async move {
+            let record = format!("{OWNER} {}", account_name(&chain));
+            let owner = match owner {
+                Some(owner) => {
+                    let text = JsValue::from(hex::to_hex(owner.as_slice()));
+                    let put = driver.records.put_own(&record, &text).await;
+                    put.map_err(|e| e.to_string())?;
+                    Some(owner)
+                }
+                None => {
+                    let stored = driver.records.load_own(&record).await?;
+                    stored.as_string().and_then(|text| text.parse().ok())
+                }
+            };
+            if let Some(owner) = owner {
+                driver.command(Command::SetAccount {
+                    owner,
+                    session_key: keys.session_address(),
+                });
             }
-            None => {
-                let stored = self.records.load_own(&record).await?;
-                stored.as_string().and_then(|text| text.parse().ok())
-            }
-        };
-        if let Some(owner) = owner {
-            self.command(Command::SetAccount {
-                owner,
-                session_key: keys.session_address(),
-            });
-        }
-        Ok(())
+            Ok(())
+        }))
     }
 }
 

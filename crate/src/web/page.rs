@@ -48,6 +48,22 @@ const REDEEM_SECONDS: u64 = 3_600;
 /// may be behind.
 const REDEEM_VOID_MS: u32 = (REDEEM_SECONDS as u32 + 600) * 1_000;
 
+/// The requests of an engine with payments.
+const MONEY: &[&str] = &[
+    "account",
+    "accountId",
+    "budget",
+    "clearReceipts",
+    "domainSeparator",
+    "dust",
+    "fee",
+    "newSessionKey",
+    "receipts",
+    "redeem",
+    "redeemed",
+    "refresh",
+];
+
 type WalletAnswer = Result<String, String>;
 type Answer = Result<JsValue, String>;
 
@@ -322,6 +338,7 @@ impl Pages {
         message: &JsValue,
     ) -> Option<Answer> {
         let done = Some(Ok(JsValue::UNDEFINED));
+        let pays = driver.keys.is_some();
         match what {
             "hello" => Some(Ok(snapshot::hello(driver))),
             "snapshot" => Some(Ok(driver.look(|core| snapshot::client(&core.snapshot())))),
@@ -347,20 +364,20 @@ impl Pages {
                 driver.command(Command::SetLimits(limits));
                 done
             }
-            "refresh" => {
+            "refresh" if pays => {
                 driver.command(Command::RefreshAccount);
                 done
             }
-            "receipts" => {
+            "receipts" if pays => {
                 Some(Ok(driver.look(|core| {
                     snapshot::receipts(&core.receipts(), &core.receipt_names())
                 })))
             }
-            "clearReceipts" => {
+            "clearReceipts" if pays => {
                 driver.command(Command::ClearReceipts);
                 done
             }
-            "fee" => {
+            "fee" if pays => {
                 let fee = js::word(message, "transaction").zip(js::amount(message, "amount"));
                 Some(with(fee, "transaction", |(transaction, amount)| {
                     let side = match js::flag(message, "selling") {
@@ -374,7 +391,7 @@ impl Pages {
                     });
                 }))
             }
-            "dust" => {
+            "dust" if pays => {
                 let gas = js::amount(message, "gas");
                 let limits = js::amount(message, "least").zip(gas);
                 Some(with(limits, "least", |(dust, item_gas)| {
@@ -384,38 +401,34 @@ impl Pages {
                     });
                 }))
             }
-            "budget" => Some(with(js::amount(message, "total"), "total", |total| {
+            "budget" if pays => Some(with(js::amount(message, "total"), "total", |total| {
                 driver.command(Command::SetBudget {
                     total: TokenUnits(total),
                 });
             })),
-            "account" => {
+            "account" if pays => {
                 self.set_account(driver, page, request, message);
                 None
             }
-            "newSessionKey" => {
-                let old = js::address(message, "old");
+            "newSessionKey" if pays => {
+                let keys = driver.keys.clone()?;
+                let Some(old) = js::address(message, "old") else {
+                    return Some(Err("`old` is not an address".to_owned()));
+                };
                 let driver = Rc::clone(driver);
                 wasm_bindgen_futures::spawn_local(async move {
-                    let answer = match (&driver.keys, old) {
-                        (Some(keys), Some(old)) => keys.renew_session(&driver.records, old).await,
-                        (Some(_), None) => Err("`old` is not an address".to_owned()),
-                        (None, _) => Err(no_payments()),
-                    };
-                    let answer = answer.map(|key| hex::to_hex(key.as_slice()).into());
+                    let made = keys.renew_session(&driver.records, old).await;
+                    let answer = made.map(|key| hex::to_hex(key.as_slice()).into());
                     driver.pages.answer(page, request, answer);
                 });
                 None
             }
-            "accountId" => Some(account_id(driver, message)),
-            "domainSeparator" => Some(domain_separator(message)),
-            "redeem" => {
+            "accountId" if pays => Some(account_id(driver, message)),
+            "domainSeparator" if pays => Some(domain_separator(message)),
+            "redeem" if pays => {
                 let Some(to) = js::address(message, "to") else {
                     return Some(Err("`to` is not an address".to_owned()));
                 };
-                if driver.keys.is_none() {
-                    return Some(Err(no_payments()));
-                }
                 let scope = match js::flag(message, "due") {
                     Some(true) => RedeemScope::Due,
                     _ => RedeemScope::All,
@@ -432,7 +445,7 @@ impl Pages {
                 }
                 None
             }
-            "redeemed" => Some(self.redeemed(driver, page, message)),
+            "redeemed" if pays => Some(self.redeemed(driver, page, message)),
             "leave" => Some(named_torrent(what, message).map(|info_hash| {
                 if let Some(page) = self.pages.borrow_mut().get_mut(&page) {
                     page.torrents.remove(&info_hash);
@@ -440,6 +453,7 @@ impl Pages {
                 self.stop_unused(driver, info_hash);
                 JsValue::UNDEFINED
             })),
+            what if !pays && MONEY.contains(&what) => Some(Err(no_payments())),
             _ => Some(torrent_request(driver, what, message)),
         }
     }
@@ -550,13 +564,13 @@ impl Pages {
     /// Remembers the owner, then buys from its account. Without an owner it buys from the account of the remembered
     /// one.
     fn set_account(&self, driver: &Rc<Driver>, page: u64, request: f64, message: &JsValue) {
-        let owner = js::address(message, "owner");
+        let Some(setting) = driver.set_owner(js::address(message, "owner")) else {
+            return self.answer(page, request, Err(no_payments()));
+        };
         let driver = Rc::clone(driver);
         wasm_bindgen_futures::spawn_local(async move {
-            let answer = driver.set_owner(owner).await;
-            driver
-                .pages
-                .answer(page, request, answer.map(|()| JsValue::UNDEFINED));
+            let answer = setting.await.map(|()| JsValue::UNDEFINED);
+            driver.pages.answer(page, request, answer);
         });
     }
 

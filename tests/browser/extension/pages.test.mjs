@@ -56,6 +56,8 @@ test("the button shows that it uploads, and its page pauses that", async () => {
   assert.equal(await popup.locator("#pause").getAttribute("aria-pressed"), "true");
   await popup.locator("#pause").press("Enter");
   await popup.getByText("It shares your library.").waitFor();
+  await page.run("client.destroy()");
+  await popup.getByText("0 pages", { exact: true }).waitFor();
 });
 
 test("the library adds a link, and deletes a title with its data", async () => {

@@ -9,7 +9,7 @@ import { test } from "../support/tests.mjs";
 const ROOT = join(distFile("."), "../../..");
 const PLAIN = readFileSync(join(ROOT, "www/npm/examples/plain/site/index.html"), "utf8");
 /** The files that a site serves beside the page and the service worker. */
-const FILES = ["player.js", "piecework.js", "worker.js", "piecework_bg.wasm"];
+const FILES = ["player.js", "piecework.js", "worker.js", "piecework_bg.wasm", "piecework_rest.wasm"];
 
 /** Waits in the page until an expression holds. */
 const until = (page, expression) =>

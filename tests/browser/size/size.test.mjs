@@ -1,8 +1,24 @@
-// The files that a paying page makes a visitor load, compared with their sizes when somebody last looked at them.
+// The files that pages make a visitor load: in all, and each compared with its size when somebody last looked at it.
 import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
-import { browser, distFile, open, served, site } from "../support/harness.mjs";
+import {
+  browser,
+  distFile,
+  folder,
+  freeEdition,
+  native,
+  open,
+  run,
+  served,
+  signaling,
+  site,
+} from "../support/harness.mjs";
+import { Scene } from "../support/paid/scene.mjs";
+import { add, deposit, settled, viewer } from "../support/paid/viewer.mjs";
+import { RemoteWallet } from "../support/paid/wallet.mjs";
 import { test } from "../support/tests.mjs";
 
 const BUDGET = new URL("budget.json", import.meta.url);
@@ -11,48 +27,81 @@ const BUDGET = new URL("budget.json", import.meta.url);
  * file.
  */
 const ROOM = 1.03;
-/** The custom element stands in a page of its own right; this test's page uses the client alone. */
-const ELEMENT = "player.js";
+/** Bytes, `gzip -9`, of scripts and wasm: of a page that pays, and of one that never does. */
+const MOST_PAYING = 270_000;
+const MOST_FREE = 175_000;
+const BLOCK = 16_384;
+const LENGTH = 200 * BLOCK;
+/** The service worker comes besides: the browser asks for it in its own time. */
+const SERVICE_WORKER = "sw.js";
+/** What these visits do not load. Their growth is looked at as well. */
+const OTHERS = ["player.js", "piecework_rest.wasm", "free/piecework_rest.wasm"];
 
-test("a paying page loads no more than its budget", async () => {
-  const url = await site();
-  const { context } = await browser();
-  const page = await open(context, url);
-  const payments = {
-    vault: `0x${"44".repeat(20)}`,
-    chainId: 31337,
-    token: { address: `0x${"55".repeat(20)}`, decimals: 6, symbol: "DUSD" },
-    maxPricePerGB: "20",
-    budget: "2",
-  };
-  await page.run(`start(${JSON.stringify({ payments })})`);
-  await page.run("seed(65536, 1)");
-  await page.run("done()");
+const weigh = (name) => {
+  const bytes = readFileSync(distFile(name));
+  return [bytes.length, gzipSync(bytes, { level: 9 }).length, brotliCompressSync(bytes).length];
+};
 
-  const files = [...new Set([...served(url), ELEMENT])].sort();
-  const now = {};
-  console.log(
-    `        ${"what a paying page loads".padEnd(24)} ` +
-      `${"raw".padStart(9)} ${"gzip -9".padStart(9)} ${"brotli".padStart(9)}`,
-  );
+/** Prints what a page loaded, and gives the sum of it without the service worker, in bytes of `gzip -9`. */
+function weight(what, files) {
+  console.log(`        ${what.padEnd(32)} ${"raw".padStart(9)} ${"gzip -9".padStart(9)} ${"brotli".padStart(9)}`);
   const line = (name, sizes) =>
-    console.log(`        ${name.padEnd(24)} ${sizes.map((size) => String(size).padStart(9)).join(" ")}`);
+    console.log(`        ${name.padEnd(32)} ${sizes.map((size) => String(size).padStart(9)).join(" ")}`);
   const sum = [0, 0, 0];
   for (const name of files) {
-    const bytes = readFileSync(distFile(name));
-    const sizes = [bytes.length, gzipSync(bytes, { level: 9 }).length, brotliCompressSync(bytes).length];
-    for (const [i, size] of sizes.entries()) sum[i] += size;
-    now[name] = sizes[1];
+    const sizes = weigh(name);
     line(name, sizes);
+    if (name !== SERVICE_WORKER) for (const [i, size] of sizes.entries()) sum[i] += size;
   }
-  line("together", sum);
-  if (process.env.PIECEWORK_SIZE_BUDGET === "write") writeFileSync(BUDGET, `${JSON.stringify(now, null, 2)}\n`);
+  line("together, without sw.js", sum);
+  return sum[1];
+}
 
+test(`a page that deposits and buys loads no more than ${MOST_PAYING} bytes`, async () => {
+  const [url, scene] = [await site(), await Scene.open()];
+  const wallet = await RemoteWallet.start(scene.chain, scene.payer);
+  const title = await scene.title("film.bin", LENGTH);
+  const seeder = await scene.seeder([title], 20_000_000);
+  const page = await viewer(url, wallet, scene.options());
+  await deposit(page, "2");
+  await add(page, title);
+  await page.run("done()");
+  await settled(page, seeder, LENGTH / BLOCK);
+  const files = served(url).sort();
+  const sum = weight("a page that deposits and buys", files);
+  assert.deepEqual(files, ["payments.js", "piecework.js", "piecework_bg.wasm", "sw.js", "worker.js"]);
+  assert.ok(sum <= MOST_PAYING, `${sum} bytes`);
+  assert.deepEqual(page.errors, []);
+});
+
+test(`a page with piecework/free loads no more than ${MOST_FREE} bytes`, async () => {
+  const [url, tracker, data] = [await site({ mounts: freeEdition() }), await signaling(), folder("native")];
+  const bytes = randomBytes(LENGTH);
+  writeFileSync(join(data, "film.bin"), bytes);
+  await run(["create", join(data, "film.bin"), "--tracker", tracker, "-o", join(data, "film.torrent")]);
+  await native(["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state")], /^seeding /);
+  const { context } = await browser();
+  const page = await open(context, url);
+  await page.run("start({})");
+  await page.run(`add("${readFileSync(join(data, "film.torrent")).toString("base64")}")`);
+  await page.run("done()");
+  assert.equal(await page.run("digest()"), createHash("sha256").update(bytes).digest("hex"));
+  const files = served(url).sort();
+  const sum = weight("a page with piecework/free", files);
+  assert.deepEqual(files, ["free/piecework.js", "free/piecework_bg.wasm", "free/worker.js", "sw.js"]);
+  assert.ok(sum <= MOST_FREE, `${sum} bytes`);
+  assert.deepEqual(page.errors, []);
+});
+
+test("no file of a page grew unseen", () => {
   const budget = JSON.parse(readFileSync(BUDGET, "utf8"));
-  assert.deepEqual(files, Object.keys(budget).sort(), "a paying page loads other files than before");
+  const engine = ["piecework.js", "piecework_bg.wasm", "worker.js"];
+  const files = [...engine, ...engine.map((name) => `free/${name}`), "payments.js", SERVICE_WORKER, ...OTHERS].sort();
+  const now = Object.fromEntries(files.map((name) => [name, weigh(name)[1]]));
+  if (process.env.PIECEWORK_SIZE_BUDGET === "write") writeFileSync(BUDGET, `${JSON.stringify(now, null, 2)}\n`);
+  else assert.deepEqual(files, Object.keys(budget).sort(), "the budget names other files");
   for (const name of files) {
-    const most = Math.floor(budget[name] * ROOM);
+    const most = Math.floor((budget[name] ?? now[name]) * ROOM);
     assert.ok(now[name] <= most, `${name} grew: ${now[name]} bytes gzip, it was ${budget[name]} and may be ${most}`);
   }
-  assert.deepEqual(page.errors, []);
 });

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
-import { basename, dirname, extname, join, normalize } from "node:path";
+import { dirname, extname, join, normalize, relative, sep } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -130,7 +130,7 @@ export async function site({ pages = join(here, "pages"), policy = CSP, mounts =
       "X-Content-Type-Options": "nosniff",
     };
     if (!found?.isFile()) return response.writeHead(404, headers).end();
-    if (dirname(file) === dist) files.add(basename(file));
+    if (file.startsWith(dist + sep)) files.add(relative(dist, file));
     response.writeHead(200, { ...headers, "Content-Type": types[extname(file)] ?? "application/octet-stream" });
     createReadStream(file).pipe(response);
   });
@@ -150,6 +150,12 @@ export async function site({ pages = join(here, "pages"), policy = CSP, mounts =
 /** The files of the package's dist/ that this site's visitors loaded. */
 export function served(url) {
   return [...asked.get(url)];
+}
+
+/** Mounts that make a site's pages use `piecework/free`: its files have the names of the others, in a folder. */
+export function freeEdition() {
+  const names = ["piecework.js", "worker.js", "piecework_bg.wasm", "piecework_rest.wasm"];
+  return Object.fromEntries(names.map((name) => [`/dist/${name}`, distFile(`free/${name}`)]));
 }
 
 /** The path of a file of the package's dist/. */

@@ -6,7 +6,7 @@ import { test } from "../../browser/support/tests.mjs";
 import { project, sh, TARBALL, write } from "../support/projects.mjs";
 import { blocks, recipe } from "../support/readme.mjs";
 
-const NO_TYPES = "worker.js sw.js piecework.wasm";
+const NO_TYPES = "worker.js sw.js piecework.wasm rest.wasm";
 /** The headings whose blocks a test of this folder runs, each as it is. */
 const TRIED = [
   "A film in a page",

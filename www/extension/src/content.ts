@@ -15,7 +15,11 @@ addEventListener(REQUEST, (event) => {
   clients++;
   event.preventDefault();
   const { port1, port2 } = new MessageChannel();
-  relay(port1);
+  let counts = true;
+  relay(port1, () => {
+    if (counts) clients--;
+    counts = false;
+  });
   const announcement: Announcement = { piecework: "provider", version: PROVIDER_VERSION };
   window.postMessage(announcement, location.origin, [port2]);
 });

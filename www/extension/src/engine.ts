@@ -76,7 +76,8 @@ export class Engine {
       }
     };
     this.#tell({ t: "module", module: null });
-    this.#tell({ t: "start", config: this.#config, wasm: new URL("piecework_bg.wasm", location.href).href });
+    const own = (name: string) => new URL(name, location.href).href;
+    this.#tell({ t: "start", config: this.#config, wasm: own("piecework_bg.wasm"), rest: own("piecework_rest.wasm") });
   }
 
   #trapped(reason: string): void {

@@ -3,7 +3,7 @@
  * lets sites in as the user allowed, and counts what each of them spends.
  */
 
-import { Payments } from "../../npm/src/payments.ts";
+import { Terms } from "../../npm/src/terms.ts";
 import type { EngineConfig, FromEngine, Hello } from "../../npm/src/protocol.ts";
 import { PROVIDER_VERSION, type FromProvider, type Open, type WalletAnswer } from "../../npm/src/provider.ts";
 import { keepGeneration, lastGeneration } from "../../npm/src/stores.ts";
@@ -79,7 +79,7 @@ const engine = new Engine({
 
 function config(): EngineConfig {
   const { payment, trackers, uploadLimit, downloadLimit, storageLimit } = settings;
-  const paying = payment && new Payments({ ...payment, budget: "0" }, { ...silent }).engineConfig();
+  const paying = payment && new Terms({ ...payment, budget: "0" }).engineConfig();
   return {
     trackers,
     useTorrentTrackers: true,
@@ -91,13 +91,6 @@ function config(): EngineConfig {
     payment: paying && { ...paying, ...lastGeneration(null) },
   };
 }
-
-/** Of the package's payments only their units are used here. */
-const silent = {
-  request: () => Promise.reject(new Error("the host has no wallet")),
-  tell: () => undefined,
-  walletChanged: () => undefined,
-};
 
 /** Starts the engine, or starts it again with what was set meanwhile. */
 async function start(): Promise<void> {

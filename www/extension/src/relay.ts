@@ -18,8 +18,8 @@ interface FromPage {
   port?: unknown;
 }
 
-/** From the page's next message on. */
-export function relay(page: MessagePort): void {
+/** From the page's next message on. `left` is called when the page's client takes its leave. */
+export function relay(page: MessagePort, left: () => void = () => undefined): void {
   let host: Promise<RuntimePort> | null = null;
   let open: Opening | null = null;
   let readers = 0;
@@ -63,6 +63,12 @@ export function relay(page: MessagePort): void {
       const gesture = navigator.userActivation?.isActive ?? false;
       open = { t: "open", version, payment, ask, gesture, again: false };
       begin(false);
+    } else if (data.t === "bye") {
+      // The host sees it by the end of the port. A page that is brought back opens anew.
+      void host?.then((port) => port.disconnect()).catch(() => undefined);
+      host = null;
+      opened = new Promise((resolve) => (letIn = resolve));
+      left();
     } else if (data.t === "stream" && data.port instanceof MessagePort) {
       const { port, ...wanted } = data;
       if (readers >= MAX_READERS) return void port.postMessage({ error: "too many readers at once", status: 503 });

@@ -37,13 +37,13 @@ export type { RedemptionCost } from "./worth.js";
 // ---- client
 import { Emitter } from "./emitter.js";
 import { missing } from "./errors.js";
-import { type HistoryEntry } from "./history.js";
+import type { HistoryEntry } from "./history.js";
 import type { PaymentLack } from "./lack.js";
-import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
+import type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 import { type FileSource, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
 import { type EngineChoice } from "./way.js";
-import { type Eip1193Provider, type WalletInfo } from "./wallet.js";
+import type { Eip1193Provider, WalletInfo } from "./wallet.js";
 import type { RedemptionCost } from "./worth.js";
 /**
  * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet.
@@ -89,6 +89,11 @@ export interface ClientOptions {
     workerUrl?: string | URL;
     /** Where `piecework_bg.wasm` is. Default: beside this module. */
     wasmUrl?: string | URL;
+    /**
+     * Where `piecework_rest.wasm` is, the part of the engine that few visits need. Default: beside the wasm, if `wasmUrl`
+     * says where that is, else beside this module.
+     */
+    restUrl?: string | URL;
     /** Where a copy of `sw.js` is, at or above the page. Default `piecework-sw.js` beside the page. */
     serviceWorkerUrl?: string | URL;
     /** The service worker's scope. Default: its folder. */
@@ -800,9 +805,98 @@ export interface ReadOptions {
 }
 
 // ---- payments
-import type { EnginePayment } from "./protocol.js";
+import type { Terms } from "./terms.js";
 import { type RedemptionCost } from "./worth.js";
-import { type ChainParams } from "./wallet.js";
+import { discover, providerOf, requestOf } from "./wallet.js";
+export { historyOf } from "./history.js";
+export { discover, providerOf, requestOf };
+export type { Decimal, PaymentOptions } from "./terms.js";
+/** A deposit as the chain has it. Amounts are token base units. */
+export interface AccountInfo {
+    readonly owner: string;
+    readonly sessionKey: string;
+    readonly balance: bigint;
+    readonly bond: bigint;
+    /** Opened at some time. */
+    readonly known: boolean;
+    /** When `withdraw` becomes possible; null: no exit was asked for. */
+    readonly exitAt: Date | null;
+    /** Withdrawn: this account is dead for ever. */
+    readonly withdrawn: boolean;
+}
+/** A deposit of this wallet found on the chain, also one whose session key is lost. */
+export interface RecoverableDeposit extends AccountInfo {
+    /** Starts the waiting time; cannot be cancelled. */
+    exit(): Promise<void>;
+    /** After `exitAt`: the rest goes to the wallet. */
+    withdraw(): Promise<void>;
+}
+export interface PaymentHost {
+    request<T>(t: string, fields?: object): Promise<T>;
+    tell(message: {
+        t: string;
+        [field: string]: unknown;
+    }): void;
+    walletChanged(address: string | null): void;
+    /** A line for the payment log. */
+    say?(text: string): void;
+    /** This page runs the engine, and decides its limits. */
+    isHost?(): boolean;
+}
+/**
+ * The page's side of payments: the wallet, the deposit and its return, and what gas costs. A file of its own, which
+ * `paying.ts` loads when there is work for it. No wallet is asked before a gesture.
+ */
+export declare class Payments {
+    #private;
+    constructor(terms: Terms, host: PaymentHost);
+    /** The slice of a deposit that is made now, in base units. */
+    get slice(): bigint;
+    /** A title is sold from now on. */
+    sells(): void;
+    /** Something is bought or sold: from now on the price of gas matters. */
+    moneyMoves(): void;
+    /** What the redemption of so many claims brings and costs now. */
+    redemptionCost(amount: bigint, claims: number): Promise<RedemptionCost>;
+    /** The connected account, or null. */
+    get address(): string | null;
+    /** A new engine must be told whether it may read through us. */
+    reconnected(): void;
+    ethCall(to: string, data: string): Promise<string>;
+    /** Connects a wallet of {@link discover} by its id, the only one, or a provider of the page's own. */
+    connect(wallet: string | {
+        provider: unknown;
+    } | undefined, silent: boolean, signal?: AbortSignal | null): Promise<string>;
+    /** Ends it: the user gets no prompt any more. */
+    destroy(): void;
+    /**
+     * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. A deposit that was sent earlier,
+     * and whose end nobody saw, is followed first. If it was the same and has arrived, the wallet is asked for nothing.
+     */
+    deposit(amount: bigint, bond: bigint, signal?: AbortSignal | null): Promise<AccountInfo>;
+    /** This wallet's account with this browser's session key. */
+    account(): Promise<AccountInfo>;
+    redeem(due: boolean, signal?: AbortSignal | null): Promise<{
+        paid: bigint;
+        batches: number;
+    }>;
+    exit(of?: {
+        id: string;
+        sessionKey: string;
+    }): Promise<AccountInfo>;
+    withdraw(of?: {
+        id: string;
+        sessionKey: string;
+    }): Promise<void>;
+    /** Every deposit of this wallet, found in the vault's log. */
+    recover(): Promise<RecoverableDeposit[]>;
+}
+
+// ---- terms
+/** What a site set about money: checked, and in the engine's units. It asks nobody anything. */
+import type { EnginePayment } from "./protocol.js";
+import type { ChainParams } from "./wallet.js";
+import { Worth, type Least } from "./worth.js";
 /** An amount as decimal text in whole tokens, e.g. `"10"` or `"0.25"`. */
 export type Decimal = string | number;
 /**
@@ -869,87 +963,48 @@ export interface PaymentOptions {
     /** Least collateral of a buyer, in percent of its balance. Default 125. */
     minBondPercent?: number;
 }
-/** A deposit as the chain has it. Amounts are token base units. */
-export interface AccountInfo {
-    readonly owner: string;
-    readonly sessionKey: string;
-    readonly balance: bigint;
-    readonly bond: bigint;
-    /** Opened at some time. */
-    readonly known: boolean;
-    /** When `withdraw` becomes possible; null: no exit was asked for. */
-    readonly exitAt: Date | null;
-    /** Withdrawn: this account is dead for ever. */
-    readonly withdrawn: boolean;
-}
-/** A deposit of this wallet found on the chain, also one whose session key is lost. */
-export interface RecoverableDeposit extends AccountInfo {
-    /** Starts the waiting time; cannot be cancelled. */
-    exit(): Promise<void>;
-    /** After `exitAt`: the rest goes to the wallet. */
-    withdraw(): Promise<void>;
-}
-export interface PaymentHost {
-    request<T>(t: string, fields?: object): Promise<T>;
-    tell(message: {
-        t: string;
-        [field: string]: unknown;
-    }): void;
-    walletChanged(address: string | null): void;
-    /** A line for the payment log. */
-    say?(text: string): void;
-    /** This page runs the engine, and decides its limits. */
-    isHost?(): boolean;
-}
-/** The page's side of payments: the wallet, the deposit and its return. Nothing here runs before a gesture. */
-export declare class Payments {
-    #private;
+/** The payment options of a client. */
+export declare class Terms {
     readonly options: PaymentOptions;
-    constructor(options: PaymentOptions, host: PaymentHost);
+    readonly worth: Worth;
+    /** @throws PieceworkError naming the option that is wrong. */
+    constructor(options: PaymentOptions);
     /** Decimal text to base units. */
     parse(amount: Decimal): bigint;
     /** A price in whole tokens per 10^9 bytes to fine units per block. */
     price(amount: Decimal): bigint;
-    /** The slice of a deposit that is made now, in base units. */
-    get slice(): bigint;
+    /** The slice of a deposit in base units, while a claim is worth at least so much; null: the gas is not known. */
+    slice(least: Least | null): bigint;
+    /** The least worth of a claim where the price of gas is not looked at. */
+    get minRedeem(): bigint;
     /** Base units to decimal text. */
     format(units: bigint): string;
+    /** What the engine starts with. */
     engineConfig(): EnginePayment;
-    /** What the redemption of so many claims brings and costs now. */
-    redemptionCost(amount: bigint, claims: number): Promise<RedemptionCost>;
-    /** The connected account, or null. */
-    get address(): string | null;
-    /** A new engine must be told whether it may read through us. */
-    reconnected(): void;
-    ethCall(to: string, data: string): Promise<string>;
-    /** Connects a wallet of {@link discover} by its id, the only one, or a provider of the page's own. */
-    connect(wallet: string | {
-        provider: unknown;
-    } | undefined, silent: boolean, signal?: AbortSignal | null): Promise<string>;
-    /** Ends it: the user gets no prompt any more. */
-    destroy(): void;
-    /**
-     * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. A deposit that was sent earlier,
-     * and whose end nobody saw, is followed first. If it was the same and has arrived, the wallet is asked for nothing.
-     */
-    deposit(amount: bigint, bond: bigint, signal?: AbortSignal | null): Promise<AccountInfo>;
-    /** This wallet's account with this browser's session key. */
-    account(): Promise<AccountInfo>;
-    redeem(due: boolean, signal?: AbortSignal | null): Promise<{
-        paid: bigint;
-        batches: number;
-    }>;
-    exit(of?: {
-        id: string;
-        sessionKey: string;
-    }): Promise<AccountInfo>;
-    withdraw(of?: {
-        id: string;
-        sessionKey: string;
-    }): Promise<void>;
-    /** Every deposit of this wallet, found in the vault's log. */
-    recover(): Promise<RecoverableDeposit[]>;
+    /** Whether a title is sold at this price, or, if it was just made, at the site's own. */
+    isSold(pricePerBlock: bigint | undefined, isMade: boolean): boolean;
 }
+
+// ---- free
+/**
+ * Piecework without payments: the same client with a smaller engine, for pages that neither pay nor are paid. It is a
+ * plain BitTorrent peer: a seller that asks for money serves it no block. `payments` and the methods of the wallet are
+ * refused with a {@link PieceworkError}.
+ *
+ * ```js
+ * import { Client } from "piecework/free";
+ * const client = new Client({ trackers: ["wss://tracker.example"] });
+ * ```
+ */
+export { Client } from "./client.js";
+export type { AddOptions, ClientEvents, ClientOptions, ClientStats, SeedOptions } from "./client.js";
+export { Emitter } from "./emitter.js";
+export { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js";
+export type { MissingFeature } from "./errors.js";
+export { DEFAULT_STUN, parseIceServers } from "./ice.js";
+export type { FileSource, TorrentSource } from "./source.js";
+export { Torrent, TorrentFile } from "./torrent.js";
+export type { FilePriority, PeerStats, TorrentEvents, TorrentState, TorrentStats, WebSeedStats } from "./torrent.js";
 
 // ---- deployment
 import type { PaymentOptions } from "./payments.js";

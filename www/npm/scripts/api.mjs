@@ -14,6 +14,8 @@ const PUBLIC = [
   "fetching",
   "reading",
   "payments",
+  "terms",
+  "free",
   "deployment",
   "history",
   "ice",

@@ -14,54 +14,97 @@ if (!existsSync("wasm/piecework_bg.wasm")) {
 }
 rmSync("dist", { recursive: true, force: true });
 mkdirSync("dist");
-// The worker and its wasm belong together: both carry this build's mark, and the worker looks before it runs the wasm.
-const wasm = readFileSync("wasm/piecework_bg.wasm");
-const mark = createHash("sha256").update(wasm).update(readFileSync("wasm/piecework.js")).digest("hex").slice(0, 16);
 const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", logLevel: "warning" };
-// What few pages use is a module of its own, loaded when it is first called for.
-const ON_DEMAND = ["blobs", "fetching", "parsed", "spooling", "remote"];
-const onDemand = {
-  name: "on-demand",
+
+/** Names what a module imports from a file of its own, which is loaded besides. */
+const apart = (name, files) => ({
+  name,
   setup: ({ onResolve }) =>
-    onResolve({ filter: new RegExp(`^\\./(${ON_DEMAND.join("|")})\\.js$`) }, ({ path, kind }) =>
-      kind === "dynamic-import" ? { path, external: true } : undefined,
+    onResolve({ filter: /^\.\// }, ({ path }) => (files[path] ? { path: files[path], external: true } : undefined)),
+});
+
+/** Takes another file for one that a module imports. */
+const instead = (name, of, file) => ({
+  name,
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\./ }, ({ path }) =>
+      path === of ? { path: fileURLToPath(new URL(file, root)) } : undefined,
     ),
-};
-const main = { ...common, entryPoints: { piecework: "src/index.ts" }, format: "esm", outdir: "dist" };
-await build({ ...main, plugins: [onDemand] });
+});
+const root = new URL("..", import.meta.url);
+
+/** The engine and its module in a folder of dist/: what a page loads by `piecework`, or by `piecework/free`. */
+async function edition(folder, wasmFolder, entry, plugins) {
+  const wasm = readFileSync(`${wasmFolder}/piecework_bg.wasm`);
+  // A build without optimisation (`cargo xtask wasm --dev`) is in one piece.
+  const rest = existsSync(`${wasmFolder}/piecework_rest.wasm`)
+    ? readFileSync(`${wasmFolder}/piecework_rest.wasm`)
+    : null;
+  // The worker and its wasm belong together: all carry this build's mark, and the worker looks before it runs the wasm.
+  const hash = createHash("sha256")
+    .update(wasm)
+    .update(rest ?? "")
+    .update(readFileSync(`${wasmFolder}/piecework.js`));
+  const mark = hash.digest("hex").slice(0, 16);
+  await build({ ...common, entryPoints: { piecework: entry }, format: "esm", outdir: folder, plugins });
+  await build({
+    ...common,
+    entryPoints: ["src/worker.ts"],
+    format: "esm",
+    outdir: folder,
+    define: { "import.meta.url": "self.location.href", BUILD_MARK: JSON.stringify(mark) },
+    plugins: [instead("wasm", "../wasm/piecework.js", `${wasmFolder}/piecework.js`)],
+  });
+  writeFileSync(`${folder}/piecework_bg.wasm`, Buffer.concat([wasm, customSection("piecework", mark)]));
+  if (rest) writeFileSync(`${folder}/piecework_rest.wasm`, Buffer.concat([rest, customSection("piecework", mark)]));
+}
+
+/** What few pages use is a module of its own beside the first edition's, loaded when it is first called for. */
+const ON_DEMAND = ["blobs", "fetching", "parsed", "spooling", "remote"];
+const onDemand = (folder) => Object.fromEntries(ON_DEMAND.map((name) => [`./${name}.js`, `${folder}/${name}.js`]));
 for (const name of ON_DEMAND)
   await build({ ...common, entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist" });
+
+await edition("dist", "wasm", "src/index.ts", [apart("apart", { "./payments.js": "./payments.js", ...onDemand(".") })]);
+// It has one kind of error with the module that loads it.
+const errors = { "./errors.js": "./piecework.js" };
+await build({
+  ...common,
+  entryPoints: ["src/payments.ts"],
+  format: "esm",
+  outdir: "dist",
+  plugins: [apart("errors", errors)],
+});
+await edition("dist/free", "wasm-free", "src/free.ts", [
+  instead("free", "./paying.js", "src/nopaying.ts"),
+  apart("apart", onDemand("..")),
+]);
 // The player stands beside the module it plays with: two copies would be two engines.
-const beside = {
-  name: "beside",
-  setup: ({ onResolve }) =>
-    onResolve({ filter: /^\.\/(index|deployment)\.js$/ }, ({ path }) => ({
-      path: path === "./index.js" ? "./piecework.js" : path,
-      external: true,
-    })),
-};
+const beside = apart("beside", { "./index.js": "./piecework.js", "./deployment.js": "./deployment.js" });
 await build({ ...common, entryPoints: ["src/player.ts"], format: "esm", outdir: "dist", plugins: [beside] });
 // A file of its own: a page that names its vault by itself does not load it.
 await build({ ...common, entryPoints: ["src/deployment.ts"], format: "esm", outdir: "dist" });
 // So are the adapters: each page has one player at most.
 for (const name of ["hls", "shaka"])
   await build({ ...common, entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist" });
-await build({
-  ...common,
-  entryPoints: ["src/worker.ts"],
-  format: "esm",
-  outdir: "dist",
-  define: { "import.meta.url": "self.location.href", BUILD_MARK: JSON.stringify(mark) },
-});
 await build({ ...common, entryPoints: ["src/sw.ts"], format: "iife", outdir: "dist" });
-writeFileSync("dist/piecework_bg.wasm", Buffer.concat([wasm, customSection("piecework", mark)]));
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"], { stdio: "inherit" });
 
-// The files that a paying page loads, as a server sends them.
-const files = ["piecework.js", "worker.js", "sw.js", "piecework_bg.wasm"];
-const sizes = files.map((file) => gzipSync(readFileSync(`dist/${file}`), { level: 9 }).length);
-for (const [i, file] of files.entries()) console.log(`${file.padEnd(20)} ${String(sizes[i]).padStart(8)} bytes gzip`);
-console.log(`${"together".padEnd(20)} ${String(sizes.reduce((a, b) => a + b)).padStart(8)} bytes gzip`);
+// What pages load, as a server sends it.
+const PAGES = {
+  "a page that pays": ["piecework.js", "payments.js", "worker.js", "piecework_bg.wasm"],
+  "and the rest of its engine": ["piecework_rest.wasm"],
+  "a page with piecework/free": ["free/piecework.js", "free/worker.js", "free/piecework_bg.wasm"],
+  "and the rest of that engine": ["free/piecework_rest.wasm"],
+};
+for (const [page, files] of Object.entries(PAGES)) {
+  const sizes = files
+    .filter((file) => existsSync(`dist/${file}`))
+    .map((file) => gzipSync(readFileSync(`dist/${file}`), { level: 9 }).length);
+  console.log(
+    `${page.padEnd(30)} ${String(sizes.reduce((a, b) => a + b, 0)).padStart(8)} bytes gzip: ${sizes.join(" + ")}`,
+  );
+}
 
 /** A custom section of a wasm module, its lengths below 128. */
 function customSection(name, text) {

@@ -1,12 +1,13 @@
 import { abortable } from "./aborting.js";
 import { Emitter } from "./emitter.js";
 import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js";
-import { historyOf, type HistoryEntry, type Receipts } from "./history.js";
+import type { HistoryEntry, Receipts } from "./history.js";
 import { defaultIceServers } from "./ice.js";
 import type { PaymentLack } from "./lack.js";
 import { Fresh } from "./live.js";
 import { filesOf, iceServersOf, trackersOf, webSeedsOf } from "./lists.js";
-import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
+import { PAYS, Paying, wallets } from "./paying.js";
+import type { AccountInfo, Decimal, PaymentOptions, Payments, RecoverableDeposit } from "./payments.js";
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
 import type { Way } from "./provider.js";
 import {
@@ -22,7 +23,7 @@ import {
 import { Torrent, type Wishes } from "./torrent.js";
 import { bondFor, floorFine } from "./units.js";
 import { wayBy, type EngineChoice } from "./way.js";
-import { discover, type Eip1193Provider, type WalletInfo } from "./wallet.js";
+import type { Eip1193Provider, WalletInfo } from "./wallet.js";
 import type { RedemptionCost } from "./worth.js";
 
 /**
@@ -69,6 +70,11 @@ export interface ClientOptions {
   workerUrl?: string | URL;
   /** Where `piecework_bg.wasm` is. Default: beside this module. */
   wasmUrl?: string | URL;
+  /**
+   * Where `piecework_rest.wasm` is, the part of the engine that few visits need. Default: beside the wasm, if `wasmUrl`
+   * says where that is, else beside this module.
+   */
+  restUrl?: string | URL;
   /** Where a copy of `sw.js` is, at or above the page. Default `piecework-sw.js` beside the page. */
   serviceWorkerUrl?: string | URL;
   /** The service worker's scope. Default: its folder. */
@@ -218,7 +224,7 @@ const DEFAULT_UPLOAD = 2_500_000;
  */
 export class Client extends Emitter<ClientEvents> {
   readonly #link: Way;
-  readonly #payments: Payments | null;
+  readonly #payments: Paying | null;
   /** By info hash: how many adds of each were not given back. */
   readonly #torrents = new Map<string, { torrent: Torrent; wishes: Wishes; uses: number }>();
   /** Adds that are not counted yet. */
@@ -241,7 +247,7 @@ export class Client extends Emitter<ClientEvents> {
     const iceServers = iceServersOf(options.iceServers) ?? defaultIceServers();
     this.#uploadLimit = limit("uploadLimit", options.uploadLimit === undefined ? DEFAULT_UPLOAD : options.uploadLimit);
     this.#payments = options.payments
-      ? new Payments(options.payments, {
+      ? new Paying(options.payments, {
           request: (t, fields) => this.#link.request(t, fields),
           tell: (message) => this.#link.tell(message),
           walletChanged: (address) => this.emit("wallet", { address }),
@@ -262,7 +268,7 @@ export class Client extends Emitter<ClientEvents> {
           uploadLimit: this.#uploadLimit,
           downloadLimit: limit("downloadLimit", options.downloadLimit ?? null),
           storageLimit: limit("storageLimit", options.storageLimit ?? null),
-          payment: this.#payments?.engineConfig() ?? null,
+          payment: this.#payments?.terms.engineConfig() ?? null,
         },
         broker: {
           iceServers,
@@ -270,8 +276,14 @@ export class Client extends Emitter<ClientEvents> {
           bridge: options.bridge ?? new URLSearchParams(location.search).get("bridge") === "1",
         },
         shared: shared(options),
+        canPay: PAYS,
         worker: options.workerUrl ? page(options.workerUrl) : new URL("./worker.js", import.meta.url),
         wasm: options.wasmUrl ? page(options.wasmUrl) : new URL("./piecework_bg.wasm", import.meta.url),
+        rest: options.restUrl
+          ? page(options.restUrl)
+          : options.wasmUrl
+            ? new URL("piecework_rest.wasm", page(options.wasmUrl))
+            : new URL("./piecework_rest.wasm", import.meta.url),
         serviceWorker: page(options.serviceWorkerUrl ?? "piecework-sw.js"),
         serviceWorkerScope: options.serviceWorkerScope ? page(options.serviceWorkerScope) : null,
       },
@@ -472,7 +484,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** The wallets of this page (EIP-6963, else `window.ethereum`). Asks none of them anything. */
   wallets(): Promise<WalletInfo[]> {
-    return discover();
+    return wallets();
   }
 
   /**
@@ -482,12 +494,13 @@ export class Client extends Emitter<ClientEvents> {
    * account's `eth_sendTransaction`; it need not know the chain if {@link PaymentOptions.chainParams} describe it.
    * After the signal aborted, an answer of the wallet connects nothing.
    */
-  connectWallet(
+  async connectWallet(
     wallet?: string | WalletChoice,
     options: { silent?: boolean; signal?: AbortSignal | null } = {},
   ): Promise<string> {
     const { silent } = typeof wallet === "object" ? wallet : options;
-    return abortable(this.#paying().connect(wallet, silent ?? false, options.signal), options.signal);
+    const connects = this.#wallet().then((payments) => payments.connect(wallet, silent ?? false, options.signal));
+    return abortable(connects, options.signal);
   }
 
   /** The connected account, or null. */
@@ -510,23 +523,24 @@ export class Client extends Emitter<ClientEvents> {
     bond?: Decimal;
     signal?: AbortSignal | null;
   }): Promise<AccountInfo> {
-    const payments = this.#paying();
-    const units = payments.parse(amount);
+    const { terms } = this.#paying();
+    const units = terms.parse(amount);
+    const secured = bond === undefined ? bondFor(units) : terms.parse(bond);
     signal?.throwIfAborted();
     return abortable(
-      payments.deposit(units, bond === undefined ? bondFor(units) : payments.parse(bond), signal),
+      this.#wallet().then((payments) => payments.deposit(units, secured, signal)),
       signal,
     );
   }
 
   /** The connected wallet's account, as the chain has it. */
-  account(): Promise<AccountInfo> {
-    return this.#paying().account();
+  async account(): Promise<AccountInfo> {
+    return (await this.#wallet()).account();
   }
 
   /** Replaces the hard cap on the spending from this deposit account, see {@link PaymentOptions.budget}. */
   async setBudget(total: Decimal): Promise<void> {
-    await this.#link.setBudget(this.#paying().parse(total));
+    await this.#link.setBudget(this.#paying().terms.parse(total));
   }
 
   /**
@@ -538,7 +552,8 @@ export class Client extends Emitter<ClientEvents> {
     options: { due?: boolean; signal?: AbortSignal | null } = {},
   ): Promise<{ paid: bigint; batches: number }> {
     options.signal?.throwIfAborted();
-    return abortable(this.#paying().redeem(options.due ?? false, options.signal), options.signal);
+    const redeems = this.#wallet().then((payments) => payments.redeem(options.due ?? false, options.signal));
+    return abortable(redeems, options.signal);
   }
 
   /**
@@ -547,7 +562,7 @@ export class Client extends Emitter<ClientEvents> {
    */
   async redemptionCost(): Promise<RedemptionCost> {
     const { money } = await this.stats();
-    return this.#paying().redemptionCost(money.redeemable, money.redeemableRanges);
+    return (await this.#wallet()).redemptionCost(money.redeemable, money.redeemableRanges);
   }
 
   /** The slice of a deposit that is made now, for {@link proposedDeposit}; in base units. */
@@ -561,18 +576,24 @@ export class Client extends Emitter<ClientEvents> {
    */
   async exit(options: { signal?: AbortSignal | null } = {}): Promise<AccountInfo> {
     options.signal?.throwIfAborted();
-    return abortable(this.#paying().exit(), options.signal);
+    return abortable(
+      this.#wallet().then((payments) => payments.exit()),
+      options.signal,
+    );
   }
 
   /** Takes back the rest of deposit and bond, once the waiting time is over. The signal is as that of {@link exit}. */
   async withdraw(options: { signal?: AbortSignal | null } = {}): Promise<void> {
     options.signal?.throwIfAborted();
-    return abortable(this.#paying().withdraw(), options.signal);
+    return abortable(
+      this.#wallet().then((payments) => payments.withdraw()),
+      options.signal,
+    );
   }
 
   /** Every deposit of the connected wallet, also ones whose session key is lost. */
-  recoverDeposits(): Promise<RecoverableDeposit[]> {
-    return this.#paying().recover();
+  async recoverDeposits(): Promise<RecoverableDeposit[]> {
+    return (await this.#wallet()).recover();
   }
 
   /**
@@ -580,8 +601,8 @@ export class Client extends Emitter<ClientEvents> {
    * titles that were removed. {@link historyCSV} makes a table of it.
    */
   async history(): Promise<HistoryEntry[]> {
-    this.#paying();
-    return historyOf(await this.#link.request<Receipts>("receipts"));
+    const payments = this.#paying();
+    return payments.history(await this.#link.request<Receipts>("receipts"));
   }
 
   /**
@@ -595,12 +616,12 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Decimal text to base units of the token. */
   parse(amount: Decimal): bigint {
-    return this.#paying().parse(amount);
+    return this.#paying().terms.parse(amount);
   }
 
   /** Base units of the token to decimal text. */
   format(units: bigint): string {
-    return this.#paying().format(units);
+    return this.#paying().terms.format(units);
   }
 
   /** The address that this browser is paid at; null without payments or before the engine runs. */
@@ -638,7 +659,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async #add(fields: EngineSource, options: AddOptions, lists: Lists, check: string): Promise<Torrent> {
-    const price = (amount: Decimal) => (this.#payments ? this.#payments.price(amount) : 0n);
+    const price = (amount: Decimal) => (this.#payments ? this.#payments.terms.price(amount) : 0n);
     const { trackers, webSeeds } = lists;
     // The engine knows whether anything is paid: a page without payments may share a paying one's.
     const onDemand = options.onDemand ?? (check === "complete" ? false : undefined);
@@ -706,7 +727,7 @@ export class Client extends Emitter<ClientEvents> {
       streaming: () => this.#link.streaming(),
       wishes,
       fetchesWhole: () => !(wishes.onDemand ?? this.#payments !== null),
-      price: (amount) => this.#paying().price(amount),
+      price: (amount) => this.#paying().terms.price(amount),
       limits: (pricePerBlock) => this.#link.setTitleLimit(hash, pricePerBlock),
       sells: (pricePerBlock) => this.#payments?.sells(pricePerBlock, false),
       trackers: [...trackers, ...this.#trackers],
@@ -786,7 +807,12 @@ export class Client extends Emitter<ClientEvents> {
     this.#link.tell({ t: "online", v: navigator.onLine });
   };
 
-  #paying(): Payments {
+  /** What a connected wallet is for. */
+  #wallet(): Promise<Payments> {
+    return this.#paying().wallet();
+  }
+
+  #paying(): Paying {
     if (!this.#payments) throw new PieceworkError("payments are not configured: give `payments` to the client");
     return this.#payments;
   }

@@ -46,8 +46,11 @@ export interface LinkOptions {
   broker: BrokerOptions;
   /** Those of the page's options that count only where the page runs the engine. */
   shared: Shared;
+  /** The engine's files are those that can pay. */
+  canPay: boolean;
   worker: URL;
   wasm: URL;
+  rest: URL;
   serviceWorker: URL;
   serviceWorkerScope: URL | null;
 }
@@ -111,6 +114,8 @@ export class Link {
   #spare: { worker: Worker; broker: Broker } | null = null;
   #broker: Broker | null = null;
   #started = false;
+  /** Its engine, which cannot pay, ends for a page's that can. */
+  #yields = false;
   #stopped: (() => void) | null = null;
   /** No engine answers, and none will before one starts here. */
   #failure: PieceworkError | null = null;
@@ -456,13 +461,22 @@ export class Link {
    */
   async #adopt(payment: EnginePayment, shared: Shared): Promise<void> {
     const worker = this.#worker;
-    if (!worker || this.#options.config.payment) return;
-    this.#options.config.payment = payment;
-    this.#shared = { ...shared, ...this.#shared };
+    if (!worker || this.#options.config.payment || this.#yields) return;
+    const { canPay } = this.#options;
+    if (canPay) {
+      this.#options.config.payment = payment;
+      this.#shared = { ...shared, ...this.#shared };
+    }
+    this.#yields = !canPay;
     await this.#shutDown();
+    this.#yields = false;
     if (this.#worker !== worker || this.#stop.signal.aborted) return;
     this.#endWorker();
-    this.#startWorker();
+    if (canPay) return this.#startWorker();
+    // The page that pays has the engine for it, and waits for its turn.
+    const store = this.#seat?.store ?? null;
+    this.#stand();
+    this.#sit(store);
   }
 
   #startWorker(): void {
@@ -477,7 +491,8 @@ export class Link {
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#fromWorker(data);
     // A later worker is of the version that the site serves by then, and so is its wasm.
     if (!prepared) this.#toWorker({ t: "module", module: null });
-    this.#toWorker({ t: "start", config: this.#config(), wasm: this.#options.wasm.href });
+    const { wasm, rest } = this.#options;
+    this.#toWorker({ t: "start", config: this.#config(), wasm: wasm.href, rest: rest.href });
     this.#attach();
   }
 

@@ -2,10 +2,10 @@ import { OPENED, REDEEMED, addressOf, decodeString, decodeWords, encodeCall, wor
 import { certainlyNotSent, judge, logsIn, numberIn, type Log } from "./answers.js";
 import { PieceworkError } from "./errors.js";
 import type { Fate, Sent } from "./following.js";
-import type { EnginePayment } from "./protocol.js";
-import { formatAmount, parseAmount, priceOf, sliceFor, sliceOf } from "./units.js";
+import { keepStorage } from "./lasting.js";
+import type { Terms } from "./terms.js";
 import { Sender, undone, type Unsettled } from "./unsettled.js";
-import { Worth, gasOf, gasPriceAt, gasPriceIn, quantityIn, type Least, type RedemptionCost } from "./worth.js";
+import { gasOf, gasPriceAt, gasPriceIn, quantityIn, type Least, type RedemptionCost } from "./worth.js";
 import {
   Wallet,
   accountIn,
@@ -15,73 +15,13 @@ import {
   ownProvider,
   providerOf,
   requestOf,
-  type ChainParams,
   type Eip1193Provider,
 } from "./wallet.js";
 
-/** An amount as decimal text in whole tokens, e.g. `"10"` or `"0.25"`. */
-export type Decimal = string | number;
+export { historyOf } from "./history.js";
+export { discover, providerOf, requestOf };
 
-/**
- * Where money moves and how much. It comes from the embedding page alone, never from a torrent or a peer.
- * `deploymentFrom` of `piecework/deployment` makes vault, chain and token of the file that `piecework vault deploy`
- * writes.
- */
-export interface PaymentOptions {
-  /** The vault contract. */
-  vault: string;
-  /** EIP-155 id of its chain. */
-  chainId: number;
-  /** For wallets that do not know the chain (EIP-3085). */
-  chainParams?: ChainParams;
-  /** Reads go here when no wallet is connected. */
-  rpcUrl?: string;
-  /** The vault's ERC-20 token; checked against the chain before a deposit. */
-  token: { address: string; decimals: number; symbol: string };
-  /** Never pays more than this per 10^9 bytes. */
-  maxPricePerGB: Decimal;
-  /**
-   * Hard cap on the spending from one deposit account, over all visits. It can be raised; a new account after `exit`
-   * begins at 0. Without it the deposit is the cap.
-   */
-  budget?: Decimal;
-  /** Block of the vault's deployment: where "recover deposits" begins to look. */
-  deployBlock?: number;
-  /**
-   * The price that this peer asks, in percent of the price that it paid itself, up to 255. Default 50. A title keeps
-   * the price that was paid for it over later visits.
-   */
-  resellPercent?: number;
-  /** A fixed selling price per 10^9 bytes instead. */
-  sellPricePerGB?: Decimal;
-  /**
-   * The slice of the deposit promised at once. Default: as much as `minRedeem`, but enough for ten blocks
-   * at `maxPricePerGB`.
-   */
-  tranche?: Decimal;
-  /**
-   * The least that is sold to a buyer at a time, and that is redeemed without being asked for. Default: where
-   * `coinPrice` is known, what the gas of a claim costs may be `maxGasPercent` of it, at the lowest price of gas of the
-   * visit, looked at every ten minutes while something is bought or sold; else 0.01, or ten of the smallest units of a
-   * token with few decimals. Name it, or `coinPrice`, where a token is not worth about a dollar.
-   */
-  minRedeem?: Decimal;
-  /**
-   * The price of a whole coin of the chain, in which gas is paid, in tokens: `"3000"`. With it `redemptionCost` says
-   * what gas costs in tokens, and `redeem({ due: true })` sends nothing at a loss. Gas is asked of `rpcUrl`, else of
-   * the wallet, and not before something is paid or sold.
-   */
-  coinPrice?: Decimal;
-  /** The part of a redemption that its gas may cost, in percent, unless the user redeems. Default 10. */
-  maxGasPercent?: number;
-  /**
-   * Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole
-   * ones may. Default 4.
-   */
-  lossPieces?: number;
-  /** Least collateral of a buyer, in percent of its balance. Default 125. */
-  minBondPercent?: number;
-}
+export type { Decimal, PaymentOptions } from "./terms.js";
 
 /** A deposit as the chain has it. Amounts are token base units. */
 export interface AccountInfo {
@@ -126,10 +66,6 @@ const WALLET_TIMEOUT = 15_000;
 const LOOKS_EVERY = 600_000;
 /** Seconds since the epoch (in the year 10889) that no block names. */
 const FARTHEST_TIME = 2 ** 48 / 1_000;
-/** The engine's own bound. */
-const MOST_DECIMALS = 36;
-/** Base units: a budget that no deposit reaches, and that the engine can write in fine units (2^-24) in 128 bits. */
-const ABOVE_EVERY_DEPOSIT = 1n << 100n;
 /**
  * A vault that lets a buyer leave sooner gives its sellers too little time to redeem, and an honest buyer is not served
  * there.
@@ -162,16 +98,11 @@ async function within<T>(milliseconds: number, promise: Promise<T> | undefined):
 }
 
 /**
- * Asks for storage that the browser does not clear by itself. Firefox asks the user, who may never answer, so nothing
- * waits for the answer.
+ * The page's side of payments: the wallet, the deposit and its return, and what gas costs. A file of its own, which
+ * `paying.ts` loads when there is work for it. No wallet is asked before a gesture.
  */
-function keepStorage(): void {
-  navigator.storage.persist?.().catch(() => false);
-}
-
-/** The page's side of payments: the wallet, the deposit and its return. Nothing here runs before a gesture. */
 export class Payments {
-  readonly options: PaymentOptions;
+  readonly #terms: Terms;
   readonly #host: PaymentHost;
   #wallet: Wallet | null = null;
   #sender: Sender | null = null;
@@ -180,14 +111,13 @@ export class Payments {
   #noPermit = false;
   #openBatch: OpenBatch | null = null;
   #destroyed = false;
-  /** The page asked for lasting storage because it sells something. */
+  /** The page sells something. */
   #keepsEarnings = false;
   /** Time of the latest block that was seen, seconds since the epoch. */
   #blockTime = 0;
   /** How many times a wallet was asked to connect, and which of these times brought the wallet that is connected. */
   #connects = 0;
   #connected = 0;
-  readonly #worth: Worth;
   /** The least worth of a claim at the lowest price of gas of this visit; null: not known. */
   #least: Least | null = null;
   #lowestGasPrice: bigint | null = null;
@@ -200,100 +130,34 @@ export class Payments {
   /** The work under way through this wallet, by its purpose. */
   #doing = new Map<string, { what: string; done: Promise<unknown> }>();
 
-  constructor(options: PaymentOptions, host: PaymentHost) {
-    if (!/^0x[0-9a-fA-F]{40}$/.test(options.vault)) throw new PieceworkError("payments.vault is not an address");
-    if (!/^0x[0-9a-fA-F]{40}$/.test(options.token?.address))
-      throw new PieceworkError("payments.token.address is not an address");
-    if (!Number.isSafeInteger(options.chainId)) throw new PieceworkError("payments.chainId is not a chain id");
-    if (
-      !(
-        Number.isInteger(options.token.decimals) &&
-        options.token.decimals >= 0 &&
-        options.token.decimals <= MOST_DECIMALS
-      )
-    ) {
-      throw new PieceworkError(`payments.token.decimals must be a whole number from 0 to ${MOST_DECIMALS}`);
-    }
-    if (options.rpcUrl && !URL.canParse(options.rpcUrl, document.baseURI))
-      throw new PieceworkError("payments.rpcUrl is not a URL");
-    this.#worth = new Worth(options);
-    this.options = options;
-    if (options.minRedeem !== undefined && this.#minRedeem === 0n)
-      throw new PieceworkError("payments.minRedeem must be above 0");
+  constructor(terms: Terms, host: PaymentHost) {
+    this.#terms = terms;
     this.#host = host;
-  }
-
-  /** Decimal text to base units. */
-  parse(amount: Decimal): bigint {
-    return parseAmount(amount, this.options.token.decimals);
-  }
-
-  /** A price in whole tokens per 10^9 bytes to fine units per block. */
-  price(amount: Decimal): bigint {
-    return priceOf(amount, this.options.token.decimals);
   }
 
   /** The slice of a deposit that is made now, in base units. */
   get slice(): bigint {
-    const { tranche, maxPricePerGB } = this.options;
-    return tranche === undefined
-      ? sliceFor(this.#least?.redeemed ?? this.#minRedeem, this.parse(maxPricePerGB))
-      : this.parse(tranche);
+    return this.#terms.slice(this.#least);
   }
 
-  /** The least worth of a claim where the price of gas is not looked at. */
-  get #minRedeem(): bigint {
-    const { minRedeem, token } = this.options;
-    return minRedeem === undefined ? sliceOf(token.decimals) : this.parse(minRedeem);
-  }
-
-  /** Base units to decimal text. */
-  format(units: bigint): string {
-    return formatAmount(units, this.options.token.decimals);
-  }
-
-  engineConfig(): EnginePayment {
-    const { vault, chainId, rpcUrl, maxPricePerGB, budget, lossPieces, sellPricePerGB, resellPercent, minBondPercent } =
-      this.options;
-    return {
-      vault,
-      chainId,
-      minRedeem: this.#minRedeem,
-      ...(rpcUrl ? { rpcUrl: new URL(rpcUrl, document.baseURI).href } : {}),
-      maxPricePerBlock: this.price(maxPricePerGB),
-      budget: budget === undefined ? ABOVE_EVERY_DEPOSIT : this.parse(budget),
-      lossPieces: lossPieces ?? 4,
-      ...(sellPricePerGB === undefined ? {} : { sellPricePerBlock: this.price(sellPricePerGB) }),
-      resellPercent: resellPercent ?? 50,
-      minBondPercent: minBondPercent ?? 125,
-    };
-  }
-
-  /**
-   * @internal A title is sold at this price from now on, or, if it was just made, at the site's own. The buyers'
-   * payments for it are nowhere but in this browser until they are redeemed. The page asks for lasting storage once: a
-   * browser that asks its user would ask at each title.
-   */
-  sells(pricePerBlock: bigint | undefined, isMade: boolean): void {
-    const { sellPricePerBlock } = this.engineConfig();
-    if (this.#keepsEarnings || (pricePerBlock ?? (isMade ? sellPricePerBlock : undefined) ?? 0n) === 0n) return;
+  /** A title is sold from now on. */
+  sells(): void {
     this.#keepsEarnings = true;
-    keepStorage();
     this.moneyMoves();
   }
 
-  /** @internal Something is bought or sold: from now on the price of gas matters. */
+  /** Something is bought or sold: from now on the price of gas matters. */
   moneyMoves(): void {
     if (this.#destroyed) return;
     this.#moved = true;
     // Where the site names the least claim, it does not follow from the price of gas.
-    if (this.#worth.isKnown && this.options.minRedeem === undefined)
+    if (this.#terms.worth.isKnown && this.#terms.options.minRedeem === undefined)
       this.#laterLooks ??= setInterval(() => this.#lookAgain(), LOOKS_EVERY);
     // Where nobody said it, the next occasion asks again.
     const again = (price: bigint | null): void => {
       if (price === null) this.#firstLook = null;
     };
-    if (this.#worth.isKnown) this.#firstLook ??= this.#gasPrice().then(again);
+    if (this.#terms.worth.isKnown) this.#firstLook ??= this.#gasPrice().then(again);
   }
 
   /** A page that has nothing to sell, and bought and sold nothing since, does not ask. */
@@ -304,13 +168,13 @@ export class Payments {
 
   /** Wei for one gas now, of the site's node or else the wallet's; null: nobody says. The lowest price is kept. */
   async #gasPrice(): Promise<bigint | null> {
-    const { rpcUrl, minRedeem } = this.options;
+    const { rpcUrl, minRedeem } = this.#terms.options;
     let price = rpcUrl ? await gasPriceAt(new URL(rpcUrl, document.baseURI).href) : null;
     price ??= gasPriceIn(await within(WALLET_TIMEOUT, this.#wallet?.ask("eth_gasPrice")));
     // What is sold now may be redeemed when gas is cheap again.
     if (price !== null && minRedeem === undefined && (this.#lowestGasPrice ?? price + 1n) > price) {
       this.#lowestGasPrice = price;
-      this.#least = this.#worth.least(price);
+      this.#least = this.#terms.worth.least(price);
       this.#tellLeast();
     }
     return price;
@@ -324,7 +188,7 @@ export class Payments {
 
   /** What the redemption of so many claims brings and costs now. */
   async redemptionCost(amount: bigint, claims: number): Promise<RedemptionCost> {
-    return this.#worth.cost(amount, claims, claims > 0 ? await this.#gasPrice() : null);
+    return this.#terms.worth.cost(amount, claims, claims > 0 ? await this.#gasPrice() : null);
   }
 
   /** The connected account, or null. */
@@ -361,8 +225,8 @@ export class Payments {
       throw new PieceworkError("Another wallet was connected meanwhile: connect again to use this one.");
     this.#connected = turn;
     this.#unlisten?.();
-    this.#wallet = new Wallet(provider, address, this.options.chainId, this.options.chainParams);
-    const { chainId, vault } = this.options;
+    this.#wallet = new Wallet(provider, address, this.#terms.options.chainId, this.#terms.options.chainParams);
+    const { chainId, vault } = this.#terms.options;
     const say = (text: string) => this.#host.say?.(text);
     this.#sender = new Sender(this.#wallet, chainId, vault, say, (hash, fee) => this.#noteFee(hash, fee, false));
     this.#noPermit = false;
@@ -438,7 +302,7 @@ export class Payments {
     bond: bigint,
     signal: AbortSignal | null | undefined,
   ): Promise<void> {
-    const { vault, token } = this.options;
+    const { vault, token } = this.#terms.options;
     await this.#checkContracts(wallet, amount + bond);
     this.moneyMoves();
     await this.#firstLook;
@@ -500,15 +364,15 @@ export class Payments {
    * would be cut into fewer than {@link FEWEST_SLICES}, it is refused, because nothing could be bought with it.
    */
   #sliceOf(amount: bigint): bigint {
-    const { tranche, token } = this.options;
-    const least = this.#least?.redeemed ?? this.#minRedeem;
+    const { tranche, token } = this.#terms.options;
+    const least = this.#least?.redeemed ?? this.#terms.minRedeem;
     const tenth = amount / 10n > least ? amount / 10n : least;
     const slice = tranche !== undefined || this.slice < tenth ? this.slice : tenth;
     if (tranche !== undefined || !this.#least || slice * FEWEST_SLICES <= amount) return slice;
     throw new PieceworkError(
-      `A deposit of ${this.format(amount)} ${token.symbol} is too small while gas costs what it does now: less than ` +
-        `${this.format(slice)} is not worth redeeming. ` +
-        `Deposit ${this.format(slice * FEWEST_SLICES)} or more, or later.`,
+      `A deposit of ${this.#terms.format(amount)} ${token.symbol} is too small while gas costs what it does now: less than ` +
+        `${this.#terms.format(slice)} is not worth redeeming. ` +
+        `Deposit ${this.#terms.format(slice * FEWEST_SLICES)} or more, or later.`,
     );
   }
 
@@ -517,7 +381,7 @@ export class Payments {
    * by an approval.
    */
   async #allow(wallet: Wallet, sender: Sender, sum: bigint, approve: string): Promise<Word[] | null> {
-    const { vault, token } = this.options;
+    const { vault, token } = this.#terms.options;
     const allowed = async () =>
       (decodeWords(
         await wallet.call(token.address, encodeCall("allowance(address,address)", wallet.address, vault)),
@@ -593,15 +457,17 @@ export class Payments {
 
   /** Why a batch is not sent without the user's word; null: it is worth its gas, or the site names no price of it. */
   async #notWorth(wallet: Wallet, { count, total, data, isLastChance }: Batch): Promise<string | null> {
-    if (!this.#worth.isKnown) return null;
+    if (!this.#terms.worth.isKnown) return null;
     const price = await this.#gasPrice();
     if (price === null) return "Nothing is redeemed by itself: no node says what gas costs.";
-    const call = { from: wallet.address, to: this.options.vault, data };
+    const call = { from: wallet.address, to: this.#terms.options.vault, data };
     const gas = quantityIn(await wallet.request("eth_estimateGas", [call]).catch(() => null)) ?? gasOf(count);
-    const isTooDear = isLastChance ? this.#worth.isLoss(price * gas, total) : this.#worth.isDear(price * gas, total);
+    const isTooDear = isLastChance
+      ? this.#terms.worth.isLoss(price * gas, total)
+      : this.#terms.worth.isDear(price * gas, total);
     if (!isTooDear) return null;
     return (
-      `The redemption of ${this.format(total)} ${this.options.token.symbol} waits for more earnings or cheaper gas: ` +
+      `The redemption of ${this.#terms.format(total)} ${this.#terms.options.token.symbol} waits for more earnings or cheaper gas: ` +
       "its gas would be a larger part of it than the site allows."
     );
   }
@@ -613,7 +479,7 @@ export class Payments {
       await wallet.check();
       const from = numberIn(await wallet.request("eth_blockNumber").catch(() => null));
       checked = true;
-      const sent = await wallet.submit(this.options.vault, batch.data);
+      const sent = await wallet.submit(this.#terms.options.vault, batch.data);
       return { sent, from: from === null ? null : `0x${from.toString(16)}` };
     } catch (error) {
       await this.#failed(batch, error instanceof Error ? error.message : "", checked && !certainlyNotSent(error));
@@ -652,7 +518,7 @@ export class Payments {
     if (fate.kind === "reverted" || from === null) return null;
     const topics = [REDEEMED, null, `0x${word(batch.payee)}`];
     const logs = await wallet
-      .request("eth_getLogs", [{ address: this.options.vault, topics, fromBlock: from, toBlock: "latest" }])
+      .request("eth_getLogs", [{ address: this.#terms.options.vault, topics, fromBlock: from, toBlock: "latest" }])
       .then(logsIn, () => []);
     return logs.length > 0 ? logs : null;
   }
@@ -671,7 +537,7 @@ export class Payments {
     const { id, sessionKey } = of ?? (await this.#own(wallet));
     const done = async () => (await this.#read(wallet, id, sessionKey)).exitAt !== null;
     await this.#once(sender, `exit ${id}`, done, () =>
-      wallet.send(this.options.vault, encodeCall("exit(address)", sessionKey)),
+      wallet.send(this.#terms.options.vault, encodeCall("exit(address)", sessionKey)),
     );
     await this.#host.request("refresh");
     return this.#read(wallet, id, sessionKey);
@@ -688,7 +554,7 @@ export class Payments {
     const { id, sessionKey } = of ?? (await this.#own(wallet));
     const done = async () => (await this.#read(wallet, id, sessionKey)).withdrawn;
     await this.#once(sender, `withdraw ${id}`, done, () =>
-      wallet.send(this.options.vault, encodeCall("withdraw(address,address)", sessionKey, wallet.address)),
+      wallet.send(this.#terms.options.vault, encodeCall("withdraw(address,address)", sessionKey, wallet.address)),
     );
     await this.#host.request("refresh");
   }
@@ -727,7 +593,7 @@ export class Payments {
     const latest = numberIn(await wallet.request("eth_blockNumber"));
     if (latest === null)
       throw new PieceworkError("The wallet did not name the chain's last block: look whether it is online.");
-    const logs = await this.#openedLogs(wallet, this.options.deployBlock ?? 0, latest, 0);
+    const logs = await this.#openedLogs(wallet, this.#terms.options.deployBlock ?? 0, latest, 0);
     const deposits: RecoverableDeposit[] = [];
     if (logs.length > MAX_DEPOSITS)
       this.#host.say?.(`This wallet made ${logs.length} deposits; the last ${MAX_DEPOSITS} are looked at.`);
@@ -750,7 +616,7 @@ export class Payments {
     try {
       const logs = await wallet.request("eth_getLogs", [
         {
-          address: this.options.vault,
+          address: this.#terms.options.vault,
           topics: [OPENED, null, `0x${word(wallet.address)}`],
           fromBlock: `0x${from.toString(16)}`,
           toBlock: `0x${to.toString(16)}`,
@@ -768,11 +634,13 @@ export class Payments {
   }
 
   async #read(wallet: Wallet, id: string, sessionKey: string): Promise<AccountInfo> {
-    const words = decodeWords(await wallet.call(this.options.vault, encodeCall("state(bytes32,uint256)", id, 0)));
+    const words = decodeWords(
+      await wallet.call(this.#terms.options.vault, encodeCall("state(bytes32,uint256)", id, 0)),
+    );
     const [balance, tranche, , known, bond, exitAt] = words;
     if (words.length !== 10 || balance === undefined || bond === undefined) {
       throw new PieceworkError(
-        `${this.options.vault} does not answer like a Piecework vault: check address and chain.`,
+        `${this.#terms.options.vault} does not answer like a Piecework vault: check address and chain.`,
       );
     }
     const time = Number(words[9]);
@@ -790,7 +658,7 @@ export class Payments {
 
   /** The page sends nothing to an address that is not the vault of exactly this token. */
   async #checkContracts(wallet: Wallet, needed: bigint): Promise<void> {
-    const { vault, token, chainId } = this.options;
+    const { vault, token, chainId } = this.#terms.options;
     const code = await wallet.request("eth_getCode", [vault, "latest"]);
     if (typeof code !== "string" || !/^0x[0-9a-fA-F]/.test(code))
       throw new PieceworkError(`No contract is at ${vault} on chain ${chainId}: this site's configuration is wrong.`);
@@ -810,14 +678,14 @@ export class Payments {
     const [balance] = decodeWords(await wallet.call(token.address, encodeCall("balanceOf(address)", wallet.address)));
     if ((balance ?? 0n) < needed) {
       throw new PieceworkError(
-        `The wallet holds ${this.format(balance ?? 0n)} ${token.symbol}; ${this.format(needed)} are needed.`,
+        `The wallet holds ${this.#terms.format(balance ?? 0n)} ${token.symbol}; ${this.#terms.format(needed)} are needed.`,
       );
     }
   }
 
   /** An EIP-2612 permit of the exact sum, or null where token or wallet have none. */
   async #permit(wallet: Wallet, value: bigint): Promise<Word[] | null> {
-    const { vault, token, chainId } = this.options;
+    const { vault, token, chainId } = this.#terms.options;
     const domain = this.#noPermit ? null : await this.#permitDomain(wallet).catch(() => null);
     if (!domain) return null;
     // Any clock may be behind: the machine's, the one that stands still while the machine sleeps, the last block's. The
@@ -873,7 +741,7 @@ export class Payments {
 
   /** The token's permit domain; throws if the token's answers do not give its own DOMAIN_SEPARATOR. */
   async #permitDomain(wallet: Wallet): Promise<{ names: { name: string; version: string }; nonce: bigint }> {
-    const { token, chainId } = this.options;
+    const { token, chainId } = this.#terms.options;
     const [nonce] = decodeWords(await wallet.call(token.address, encodeCall("nonces(address)", wallet.address)));
     const separator = await wallet.call(token.address, encodeCall("DOMAIN_SEPARATOR()"));
     const name = decodeString(await wallet.call(token.address, encodeCall("name()")));

@@ -48,7 +48,8 @@ export interface EnginePayment {
 export type ToWorker =
   /** Null: the worker is to load it. */
   | { t: "module"; module: WebAssembly.Module | null }
-  | { t: "start"; config: EngineConfig; wasm: string }
+  /** `rest`: where the part of the wasm is that is loaded when it is called. */
+  | { t: "start"; config: EngineConfig; wasm: string; rest: string }
   /** `alive`: a lock that another page holds as long as it lives. */
   | { t: "page"; port: MessagePort; alive?: string | undefined }
   | { t: "shutdown" }

@@ -44,6 +44,7 @@ export class Remote implements Way {
   #greeted = false;
   #wasGreeted = false;
   #ended: Error | null = null;
+  #open: Open | null = null;
 
   /** Waits for the provider's word; rejects with its reason. `ask`: it may ask its user. */
   static open(port: MessagePort, ask: boolean, options: LinkOptions, events: Events, pages: typeof Link) {
@@ -56,6 +57,7 @@ export class Remote implements Way {
         payment: payment && { vault: payment.vault, chainId: payment.chainId },
         ask,
       };
+      remote.#open = open;
       port.postMessage(open);
     });
   }
@@ -88,6 +90,7 @@ export class Remote implements Way {
       else this.#fromEngine(data);
     };
     addEventListener("pagehide", this.#leave);
+    addEventListener("pageshow", this.#back);
   }
 
   /** An engine that knows nothing of this page answers. */
@@ -220,9 +223,17 @@ export class Remote implements Way {
     this.tell({ t: "bye" });
   };
 
+  /** The browser brought the page back as it was left; the provider has taken leave of it. */
+  readonly #back = ({ persisted }: PageTransitionEvent): void => {
+    if (!persisted || !this.#open) return;
+    this.#greeted = false;
+    this.#port.postMessage(this.#open);
+  };
+
   #end(error: Error): void {
     this.#ended = error;
     removeEventListener("pagehide", this.#leave);
+    removeEventListener("pageshow", this.#back);
     this.#pages.removeReader(this);
     this.#port.close();
     for (const { reject } of this.#pending.values()) reject(error);

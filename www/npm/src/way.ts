@@ -1,9 +1,9 @@
 import { PieceworkError } from "./errors.js";
 import { Link, type LinkEvents, type LinkOptions } from "./link.js";
+import { askWallet } from "./paying.js";
 import type { EngineLimits } from "./protocol.js";
 import { REQUEST, type Announcement, type Asked, type Way } from "./provider.js";
 import type { Store } from "./stores.js";
-import { discover, providerOf, requestOf } from "./wallet.js";
 
 /**
  * Which engine a client uses. "own": one in the pages of this site. "extension": that of the Piecework extension, which
@@ -33,14 +33,6 @@ export function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEv
     throw error;
   };
   return new Eventually(opened().catch(instead));
-}
-
-/** The wallet of this page, where it has one: the extension's own pages have none. */
-async function askWallet(method: string, params: unknown): Promise<unknown> {
-  const [first, ...others] = await discover();
-  if (!first || others.length > 0)
-    throw new PieceworkError(`This page has ${first ? "several wallets" : "no wallet"}: open one that has one wallet.`);
-  return requestOf(providerOf(first.id), method, params);
 }
 
 /** The port of an extension that answers; null: none does. */

@@ -1,6 +1,7 @@
 // The engine's dedicated worker: loads the wasm, then every message goes to it.
-import init, { Engine } from "../wasm/piecework.js";
+import { Engine, initSync, setRest } from "../wasm/piecework.js";
 import type { FromWorker, ToWorker } from "./protocol.js";
+import { RestMissing, restAt } from "./rest.js";
 import { webSeeds } from "./webseeds.js";
 
 /** The name of the build, from the section `piecework` of this build's wasm. */
@@ -20,7 +21,8 @@ let starting = false;
 // waiting.
 scope.onunhandledrejection = ({ reason }) => {
   if (starting) scope.postMessage({ t: "failedStart", text: text(reason) });
-  else if (reason instanceof WebAssembly.RuntimeError) scope.postMessage({ t: "trap", text: reason.message });
+  else if (reason instanceof WebAssembly.RuntimeError || reason instanceof RestMissing)
+    scope.postMessage({ t: "trap", text: reason.message });
 };
 
 /** The worker loads it where the page could not. */
@@ -93,7 +95,10 @@ scope.onmessage = async ({ data }) => {
   scope.onmessage = (event) => void (keep(event.data) || waiting.push(event.data));
   starting = true;
   try {
-    await init({ module_or_path: checked((await compiling) ?? (await load(data.wasm)), data.wasm) });
+    setRest((functions, first) => {
+      new WebAssembly.Instance(checked(restAt(data.rest), data.rest), { a: functions, b: first });
+    });
+    initSync({ module: checked((await compiling) ?? (await load(data.wasm)), data.wasm) });
     const engine = await Engine.start(
       data.config,
       webSeeds((answer) => engine.handle(answer)),

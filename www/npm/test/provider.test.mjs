@@ -4,6 +4,7 @@ import { EventEmitter } from "node:events";
 import { test } from "node:test";
 import { hashIn, logsIn, numberIn } from "./build/answers.js";
 import { Payments } from "./build/payments.js";
+import { Terms } from "./build/terms.js";
 import { ownProvider } from "./build/wallet.js";
 
 globalThis.document ??= { baseURI: "http://localhost/" };
@@ -17,13 +18,13 @@ const word = (value) => BigInt(value).toString(16).padStart(64, "0");
 function page() {
   const told = [];
   const pay = new Payments(
-    {
+    new Terms({
       vault: `0x${"44".repeat(20)}`,
       chainId: 31337,
       token: { address: `0x${"55".repeat(20)}`, decimals: 6, symbol: "DUSD" },
       maxPricePerGB: "20",
       budget: "2",
-    },
+    }),
     {
       request: async () => ({ id: HASH, sessionKey: ACCOUNT, held: false }),
       tell() {},

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { AbiCoder, Interface, TypedDataEncoder, Wallet as Signer } from "ethers";
 import { certainlyNotSent, judge, walletError } from "./build/answers.js";
 import { Payments } from "./build/payments.js";
+import { Terms } from "./build/terms.js";
 
 const coder = AbiCoder.defaultAbiCoder();
 const VAULT = `0x${"44".repeat(20)}`;
@@ -125,6 +126,18 @@ class TestWallet {
   }
 }
 
+/** The payment options of a page with this wallet. */
+function optionsOf(wallet, options) {
+  return {
+    vault: VAULT,
+    chainId: 31337,
+    token: { address: TOKEN, decimals: wallet.decimals ?? 6, symbol: "DUSD" },
+    maxPricePerGB: "20",
+    budget: "2",
+    ...options,
+  };
+}
+
 function payments(wallet, requests = [], answers = {}, options = {}, isHost = () => true) {
   globalThis.ethereum = wallet;
   const host = {
@@ -146,17 +159,7 @@ function payments(wallet, requests = [], answers = {}, options = {}, isHost = ()
     walletChanged() {},
     isHost,
   };
-  return new Payments(
-    {
-      vault: VAULT,
-      chainId: 31337,
-      token: { address: TOKEN, decimals: wallet.decimals ?? 6, symbol: "DUSD" },
-      maxPricePerGB: "20",
-      budget: "2",
-      ...options,
-    },
-    host,
-  );
+  return new Payments(new Terms(optionsOf(wallet, options)), host);
 }
 
 test("the slice is a hundredth of a token, or ten units of a token with few decimals", async () => {
@@ -216,8 +219,8 @@ test("without a budget the deposit is the limit: the engine's is above every dep
     token: { address: TOKEN, decimals: 18, symbol: "DUSD" },
     maxPricePerGB: "20",
   };
-  assert.equal(new Payments(options, {}).engineConfig().budget, 1n << 100n);
-  assert.equal(new Payments({ ...options, budget: "0.5" }, {}).engineConfig().budget, 5n * 10n ** 17n);
+  assert.equal(new Terms(options).engineConfig().budget, 1n << 100n);
+  assert.equal(new Terms({ ...options, budget: "0.5" }).engineConfig().budget, 5n * 10n ** 17n);
 });
 
 for (const [kind, prompts] of [
@@ -646,19 +649,15 @@ test("after a signal the wallet's answer connects nothing", async () => {
 });
 
 test("a configuration that is no number or no address is refused by its name", () => {
-  const options = payments(new TestWallet("permit")).options;
-  const host = {};
+  const options = optionsOf(new TestWallet("permit"));
   for (const decimals of [NaN, -1, 1.5, 37, "6", undefined]) {
     assert.throws(
-      () => new Payments({ ...options, token: { ...options.token, decimals } }, host),
+      () => new Terms({ ...options, token: { ...options.token, decimals } }),
       /^PieceworkError: payments\.token\.decimals must be a whole number from 0 to 36/,
     );
   }
-  assert.throws(
-    () => new Payments({ ...options, rpcUrl: "http://[" }, host),
-    /^PieceworkError: payments\.rpcUrl is not a URL/,
-  );
-  new Payments({ ...options, rpcUrl: "/rpc" }, host);
+  assert.throws(() => new Terms({ ...options, rpcUrl: "http://[" }), /^PieceworkError: payments\.rpcUrl is not a URL/);
+  new Terms({ ...options, rpcUrl: "/rpc" });
 });
 
 test("who does not want another kind of account is not asked for it again", async () => {
@@ -921,7 +920,8 @@ test("the engine that this page runs is told the least claim, at the lowest pric
     wallet.answers = { eth_gasPrice: () => prices.shift() };
     const told = [];
     const engine = { dust: ({ least, gas }) => void told.push([least, gas]) };
-    const pay = payments(wallet, [], engine, { coinPrice: "3000", ...(minRedeem && { minRedeem }) }, () => isHost);
+    const options = { coinPrice: "3000", ...(minRedeem && { minRedeem }) };
+    const pay = payments(wallet, [], engine, options, () => isHost);
     await pay.connect(undefined, false);
     // With nothing to redeem nobody is asked.
     assert.equal((await pay.redemptionCost(0n, 0)).fee, null);
@@ -933,7 +933,7 @@ test("the engine that this page runs is told the least claim, at the lowest pric
       [4_050n, 405n],
     ];
     assert.deepEqual(told, isHost && !minRedeem ? expected : []);
-    assert.equal(pay.engineConfig().minRedeem, minRedeem ? 20_000n : 10_000n);
+    assert.equal(new Terms(optionsOf(wallet, options)).engineConfig().minRedeem, minRedeem ? 20_000n : 10_000n);
     // Another engine hears it at once.
     pay.reconnected();
     assert.deepEqual(told.slice(2), isHost && !minRedeem ? [[4_050n, 405n]] : []);
@@ -966,7 +966,7 @@ test("the price of gas is looked at every ten minutes while something sells, and
     assert.equal(await later(1), follows ? 2 : 1);
     assert.deepEqual(told, follows ? [810_000n, 8_100n] : []);
     assert.equal(await later(TEN_MINUTES), follows ? 2 : 1, "nothing was bought or sold since");
-    pay.sells(5n, false);
+    pay.sells();
     assert.equal(await later(TEN_MINUTES), follows ? 3 : 1);
     assert.equal(await later(TEN_MINUTES), follows ? 4 : 1, "a title is on sale");
     assert.deepEqual(told, follows ? [810_000n, 8_100n, 4_050n] : []);

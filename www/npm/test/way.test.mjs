@@ -82,6 +82,27 @@ test("requests wait until the provider lets the page in, and are repeated to its
   assert.equal(client.torrents.length, 1);
 });
 
+test("a page that the browser brings back opens again, and asks its new place what is open", async (t) => {
+  const before = globalThis.addEventListener;
+  const listeners = {};
+  define("addEventListener", (name, listener) => Object.assign(listeners, { [name]: listener }));
+  t.after(() => define("addEventListener", before));
+  const end = provider(t);
+  const client = new Client({ engine: end.port });
+  t.after(() => client.destroy());
+  await letIn(end);
+  const asking = client.stats();
+  await end.next("snapshot");
+  listeners.pagehide();
+  await end.next("bye");
+  listeners.pageshow({ persisted: true });
+  await end.next("open", 1);
+  await letIn(end, 1);
+  const { id } = await end.next("snapshot", 1);
+  end.say({ t: "ok", id, v: { downloadRate: 5, uploadRate: 0, trackers: [], money: { spentFine: 0n } } });
+  assert.equal((await asking).downloadRate, 5);
+});
+
 test("a page that is not let in hears why, in its event and in every request", async (t) => {
   const end = provider(t);
   const client = new Client({ engine: end.port });

@@ -31,10 +31,12 @@ export function serviceWorker() {
 
 /** What a site serves, each with its path below the site's folder. */
 export function files() {
-  const names = readdirSync(dist, { withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name !== "sw.js")
-    .map(({ name }) => name)
-    .sort();
+  const inFolder = (folder) =>
+    readdirSync(new URL(folder, dist), { withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ name }) => folder + name);
+  // The edition without payments has an engine of its own.
+  const names = [...inFolder(""), ...inFolder("free/")].filter((name) => name !== "sw.js").sort();
   const rest = names.map((name) => ({ path: `${FOLDER}/${name}`, bytes: readFileSync(new URL(name, dist)) }));
   return [{ path: SERVICE_WORKER, bytes: serviceWorker() }, ...rest];
 }

@@ -6,7 +6,7 @@ export default function piecework() {
   return {
     name: "piecework",
     // A copy of the module in the cache of dependencies would look there for its worker and its wasm.
-    config: () => ({ optimizeDeps: { exclude: ["piecework"] } }),
+    config: () => ({ optimizeDeps: { exclude: ["piecework", "piecework/free"] } }),
     configResolved(config) {
       base = config.base;
     },

@@ -16,7 +16,9 @@ enum Target {
 const FEATURES: &[(Target, &str)] = &[
     (Target::Host, ""),
     (Target::Host, "native-formats"),
+    (Target::Host, "payments"),
     (Target::Wasm32, ""),
+    (Target::Wasm32, "payments"),
     (Target::Wasm32, "trace"),
 ];
 
@@ -39,7 +41,7 @@ pub fn all() -> Vec<(String, Work)> {
         document(shell::cargo().args(["doc", "--workspace"]))
     }));
     checks.push(check("documentation, wasm32", || {
-        document(&mut peer(Target::Wasm32, "doc", "")?)
+        document(&mut peer(Target::Wasm32, "doc", "payments")?)
     }));
     checks
 }

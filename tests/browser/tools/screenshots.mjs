@@ -6,6 +6,7 @@
 //
 // Words choose scenes by name. With --once there is one picture of each state, wide and light. `cargo xtask
 // screenshots` makes the film.
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -14,7 +15,6 @@ import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { Interface } from "ethers";
 import { browserPath, launch } from "../support/browsers/chromium.mjs";
-import { files } from "../../../www/npm/tools/files.js";
 import { clientOf, extended, setUp, until, useVault } from "../support/extension.mjs";
 import { cleanUp, ending, folder, native, open, run, signaling, site } from "../support/harness.mjs";
 import { make } from "../support/paid/element.mjs";
@@ -421,8 +421,7 @@ function publisherSite({ tracker, deployment }) {
     const text = readFileSync(join(at, name), "utf8").replaceAll("wss://tracker.example", tracker);
     writeFileSync(join(at, name), text);
   }
-  mkdirSync(join(at, "piecework"), { recursive: true });
-  for (const { path, bytes } of files()) writeFileSync(join(at, path), bytes);
+  execFileSync(process.execPath, [join(root, "www/npm/tools/piecework.js"), "copy", at]);
   copyFileSync(deployment, join(at, "deployment.json"));
   copyFileSync(join(root, "www/player/icon.svg"), join(at, "favicon.ico"));
   return site({ pages: at, bare: true });

@@ -87,7 +87,7 @@ impl Screenshots {
         })?;
         stage("screenshots: contracts", builds::contracts)?;
         stage("screenshots: programs", builds::binaries)?;
-        builds::pages()?;
+        builds::pages_and_extension()?;
         let out = paths::root().join(&self.out);
         stage("screenshots: take", || {
             let mut command = node::node();

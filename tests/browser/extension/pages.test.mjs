@@ -81,6 +81,21 @@ test("the library adds a link, and deletes a title with its data", async () => {
   await library.getByText("this is none of them: nonsense").waitFor();
 });
 
+test("the options show the price that holds, and change it without the vault's file", async () => {
+  const [scene, extension] = [await Scene.deployed(), await extended()];
+  await setUp(extension);
+  await useVault(extension, scene);
+  const options = await extension.own("options.html");
+  const most = () => options.locator("#most").inputValue();
+  assert.equal(await until(most, (price) => price === "12"), "12");
+  await options.locator("#most").fill("7");
+  await options.locator("#vault button.primary").click();
+  await options.getByText("Saved").waitFor({ state: "attached" });
+  await options.reload();
+  assert.equal(await until(most, (price) => price === "7"), "7");
+  await options.locator("#vault-now").getByText(scene.chain.vault).waitFor();
+});
+
 test("axe finds no fault in the extension's pages", async () => {
   const [url, scene, extension] = [await site(), await Scene.deployed(), await extended()];
   await setUp(extension);

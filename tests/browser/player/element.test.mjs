@@ -192,6 +192,7 @@ test("nothing is uploaded before the visitor presses play; the notice and its sw
   await page.run("void player.video.play().catch(() => undefined)");
   await until(other, `player.torrent?.stats().then(({ state }) => state === "seeding")`);
   assert.equal(await page.run("player.client.uploading"), true);
+  assert.match(await page.run(`part("label")`), /Watching also uploads to other viewers$/);
   await page.run(`player.shadowRoot.querySelector("input").click()`);
   await until(page, "!player.client.uploading");
 
@@ -204,6 +205,7 @@ test("nothing is uploaded before the visitor presses play; the notice and its sw
   assert.equal(await self.run("player.client.uploading || player.shadowRoot.querySelector('input').checked"), false);
   await self.run(`player.shadowRoot.querySelector("input").click()`);
   assert.equal(await self.run("player.client.uploading"), true);
+  assert.match(await self.run(`part("label")`), /Watching also uploads to other viewers$/);
 });
 
 test("only the beginning is fetched before anybody plays; a button that keys reach keeps all of it", async () => {

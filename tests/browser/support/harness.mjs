@@ -105,6 +105,7 @@ process.on("exit", () => {
  */
 export async function site({ pages = join(here, "pages"), policy = CSP, mounts = {}, bare = false } = {}) {
   const types = {
+    ".css": "text/css",
     ".html": "text/html",
     ".js": "text/javascript",
     ".json": "application/json",

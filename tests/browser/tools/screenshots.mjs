@@ -1,22 +1,27 @@
-// Pictures of the page's states, each in phone and wide, light and dark. They show the real page in Chromium with a
-// real signaling server, native seeders and, where there is money, a real chain. Nothing is posed: every state comes
-// about as in use.
+// Pictures of the states of page, element and extension, and of the publisher's page, each in phone and wide, light and
+// dark. They show the real thing in Chromium with a real signaling server, native seeders and, where there is money, a
+// real chain. Nothing is posed: every state comes about as in use.
 //
 //   PIECEWORK_FILM=FILE node tests/browser/tools/screenshots.mjs [--out DIR] [--once] [WORD...]
 //
 // Words choose scenes by name. With --once there is one picture of each state, wide and light. `cargo xtask
 // screenshots` makes the film.
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { Interface } from "ethers";
 import { browserPath, launch } from "../support/browsers/chromium.mjs";
-import { cleanUp, ending, folder, native, run, signaling } from "../support/harness.mjs";
+import { clientOf, extended, setUp, until, useVault } from "../support/extension.mjs";
+import { cleanUp, ending, folder, native, open, run, signaling, site } from "../support/harness.mjs";
+import { make } from "../support/paid/element.mjs";
 import { Scene } from "../support/paid/scene.mjs";
-import { serve } from "../support/player_site.mjs";
+import { add, deposit, viewer } from "../support/paid/viewer.mjs";
+import { RemoteWallet } from "../support/paid/wallet.mjs";
+import { EMBED, serve } from "../support/player_site.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 const options = {
@@ -28,6 +33,10 @@ const out = resolve(values.out);
 const film = process.env.PIECEWORK_FILM;
 if (!film) throw new Error("PIECEWORK_FILM names no film; cargo xtask screenshots makes one");
 const SIZES = { phone: { width: 360, height: 740 }, wide: { width: 1280, height: 860 } };
+/** For what is a part of a page, or a window of its own. */
+const PART = { width: 760, height: 640 };
+const SMALL = { width: 480, height: 640 };
+const POPUP = { width: 380, height: 600 };
 const SHOWN = values.once
   ? { sizes: ["wide"], colours: ["light"] }
   : { sizes: ["phone", "wide"], colours: ["light", "dark"] };
@@ -36,18 +45,19 @@ const THIN = 220_000;
 const LIMIT_MS = 60_000;
 const taken = [];
 
-/** Pictures of this page's present state, in each size and colour. */
-async function shoot(page, name, { whole = true } = {}) {
+/** Pictures of this page's present state, in each size and colour: of an element alone, or in another wide size. */
+async function shoot(page, name, { whole = true, of = null, wide = SIZES.wide } = {}) {
   for (const size of SHOWN.sizes) {
     for (const colorScheme of SHOWN.colours) {
-      await page.setViewportSize(SIZES[size]);
+      await page.setViewportSize(size === "wide" ? wide : SIZES[size]);
       await page.emulateMedia({ colorScheme });
       await page.evaluate((top) => {
         if (top) scrollTo(0, 0);
         return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
       }, !whole);
       const path = join(out, `${name}-${size}-${colorScheme}.png`);
-      await page.screenshot({ path, fullPage: whole });
+      if (of) await page.locator(of).screenshot({ path });
+      else await page.screenshot({ path, fullPage: whole });
       taken.push(path);
     }
   }
@@ -131,6 +141,14 @@ async function deadPort() {
   await new Promise((done) => server.close(done));
   return port;
 }
+
+/** What a page of the extension shows once it has heard from the engine. */
+const READY = {
+  welcome: "#start",
+  popup: "#now div",
+  library: "#titles p",
+  options: "#sites li",
+};
 
 const scenes = {
   async opening() {
@@ -312,7 +330,126 @@ const scenes = {
     await second.waitForSelector("#banner", { state: "visible" });
     await shoot(second, "offline-money");
   },
+
+  async element() {
+    const { scene, title, wallet } = await sold();
+    const documents = { ...EMBED, "/deployment.json": scene.deployment };
+    const connect = "ws://127.0.0.1:* http://127.0.0.1:*";
+    const { url, close } = await serve({ config: () => null, connect, documents });
+    ending(close);
+    const page = await withWallet(wallet, `${url}embed.html`);
+    const of = { of: "#player", wide: PART };
+    const told = { deployment: "deployment.json", "max-price-per-gb": "15", consent: "" };
+    await page.evaluate(make, { src: title.magnet, trackers: scene.tracker, ...told });
+    await page.locator("#player .pay:enabled").waitFor();
+    await shoot(page, "element-consent", of);
+    await page.getByRole("button", { name: "Upload while I watch" }).click();
+    await shoot(page, "element-offer", of);
+    await payIn(page);
+    await shoot(page, "element-playing", of);
+  },
+
+  async publisher() {
+    const scene = await Scene.deployed();
+    const url = await publisherSite(scene);
+    const seller = await withWallet(await RemoteWallet.start(scene.chain, scene.payee), url);
+    await seller.setInputFiles("#file", filmIn(folder("chosen")));
+    await seller.fill("#price", "10");
+    await shoot(seller, "publisher-new", { wide: PART });
+    await seller.click("#go");
+    const link = await seller.locator("#films .watch").inputValue();
+    const buyer = await withWallet(await RemoteWallet.start(scene.chain, scene.payer), link);
+    await payIn(buyer);
+    await seller.locator("#redeem:enabled").waitFor();
+    await shoot(seller, "publisher", { wide: PART });
+    await seller.click("#redeem");
+    await seller.getByText("came to 0x").waitFor();
+    await shoot(seller, "publisher-redeemed", { wide: PART });
+  },
+
+  async extension() {
+    const { scene, title, seeder, wallet } = await sold();
+    const [url, extension] = [await site(), await extended()];
+    await wallet.injectInto(extension.context);
+    const pages = async (wanted) => {
+      for (const [name, wide] of Object.entries(wanted)) {
+        const page = await extension.own(`${name}.html`);
+        await page.locator(READY[name]).first().waitFor();
+        await shoot(page, `extension-${name}`, { wide, of: "main" });
+        await page.close();
+      }
+    };
+    await pages({ welcome: PART });
+    await setUp(extension);
+    await useVault(extension, scene);
+
+    const client = clientOf(scene);
+    const page = await open(extension.context, url);
+    const asks = extension.context.waitForEvent("page");
+    await page.run(`start(${JSON.stringify({ engine: "extension", ...client })})`);
+    const question = await asks;
+    await question.locator("#money").waitFor();
+    await question.fill("#budget", "1");
+    await shoot(question, "extension-ask", { wide: SMALL, of: "main" });
+    const closed = question.waitForEvent("close");
+    await question.click("#yes");
+    await closed;
+    await deposit(page, "1");
+    await add(page, title);
+    await page.run("done()");
+    await seeder.close();
+
+    // Another viewer buys from the extension alone.
+    const payer = await RemoteWallet.start(scene.chain, scene.payer);
+    const buyer = await viewer(url, payer, { ...client, payments: { ...client.payments, budget: "1" } });
+    await deposit(buyer, "1");
+    await add(buyer, title);
+    await buyer.run("done()");
+    const library = await extension.own("library.html");
+    const words = () => library.locator("#titles p").first().textContent();
+    await until(words, (text) => /earned 0\.[0-9]*[1-9]/.test(text));
+    await library.close();
+    await pages({ popup: POPUP, library: PART, options: PART });
+  },
 };
+
+/** The example's site as its owner sets it up: the package's files in it, its tracker, its vault. */
+function publisherSite({ tracker, deployment }) {
+  const at = folder("publisher");
+  cpSync(join(root, "www/npm/examples/publisher/site"), at, { recursive: true });
+  for (const name of readdirSync(at).filter((name) => /\.(html|js)$/.test(name))) {
+    const text = readFileSync(join(at, name), "utf8").replaceAll("wss://tracker.example", tracker);
+    writeFileSync(join(at, name), text);
+  }
+  execFileSync(process.execPath, [join(root, "www/npm/tools/piecework.js"), "copy", at]);
+  copyFileSync(deployment, join(at, "deployment.json"));
+  copyFileSync(join(root, "www/player/icon.svg"), join(at, "favicon.ico"));
+  return site({ pages: at, bare: true });
+}
+
+/** Sold by a native seeder, with a wallet that can pay for it. */
+async function sold() {
+  const scene = await Scene.deployed();
+  const title = await scene.title("Evening over the bay.mp4", readFileSync(film));
+  const seeder = await scene.seeder([title], 20_000_000);
+  return { scene, title, seeder, wallet: await RemoteWallet.start(scene.chain, scene.payer) };
+}
+
+/** A tab of a browser of its own with this wallet in it. */
+async function withWallet(wallet, url) {
+  const browser = await launch(await browserPath(), { viewport: SIZES.wide });
+  ending(() => browser.close());
+  await wallet.injectInto(browser.context);
+  const page = browser.context.pages()[0] ?? (await browser.context.newPage());
+  page.setDefaultTimeout(LIMIT_MS);
+  await page.goto(url);
+  return page;
+}
+
+async function payIn(page) {
+  await page.locator("piecework-player .pay:enabled").click();
+  await page.waitForFunction(() => document.querySelector("piecework-player").video.currentTime > 1);
+}
 
 mkdirSync(out, { recursive: true });
 const chosen = Object.entries(scenes).filter(([name]) => positionals.length === 0 || positionals.includes(name));

@@ -10,7 +10,7 @@ import { RemoteWallet } from "../../browser/support/paid/wallet.mjs";
 /** For `favicon.ico`: Chromium asks every site for one, and reports it if it is missing. */
 export const ICON = join(dirname(fileURLToPath(import.meta.url)), "../../../www/player/icon.svg");
 /** Whole tokens per 10^9 bytes, below the most that the README's page pays. */
-const PRICE = 17.6;
+export const PRICE = 17.6;
 
 /** A chain with a vault and its deployment file, a wallet, a tracker, and both films. */
 export async function market() {
@@ -57,6 +57,15 @@ export async function watchesBoth(page, { free, sold, seeder, wallet, scene }) {
   assert.deepEqual(watched, { error: null, hash: hashIn(free.magnet) });
   assert.deepEqual(wallet.prompts, []);
 
+  await buys(page, sold.magnet, wallet);
+  const [opened] = (await scene.chain.events()).filter(({ name }) => name === "Opened");
+  assert.deepEqual([opened.amount, opened.bond], [500_000n, 630_000n]);
+  assert.equal((await seeder.ask("redeem")).ok, true);
+  assert.deepEqual(page.problems, []);
+}
+
+/** Gives the element on the page this wallet and this link, and buys what it plays, from the deposit it asks for. */
+export async function buys(page, magnet, wallet) {
   await page.evaluate(
     ({ magnet, wallet }) => {
       const player = document.querySelector("piecework-player");
@@ -71,7 +80,7 @@ export async function watchesBoth(page, { free, sold, seeder, wallet, scene }) {
       };
       player.setAttribute("src", magnet);
     },
-    { magnet: sold.magnet, wallet: wallet.url },
+    { magnet, wallet: wallet.url },
   );
   await page.until(() => {
     const { shadowRoot } = document.querySelector("piecework-player");
@@ -82,15 +91,11 @@ export async function watchesBoth(page, { free, sold, seeder, wallet, scene }) {
   await page.until((hash) => {
     const { video, torrent } = document.querySelector("piecework-player");
     return torrent?.infoHash === hash && video.currentTime > 1;
-  }, hashIn(sold.magnet));
+  }, hashIn(magnet));
   await page.until(async () => {
     const { money } = await document.querySelector("piecework-player").client.stats();
     return money.spent > 0n;
   });
-  const [opened] = (await scene.chain.events()).filter(({ name }) => name === "Opened");
-  assert.deepEqual([opened.amount, opened.bond], [500_000n, 630_000n]);
-  assert.equal((await seeder.ask("redeem")).ok, true);
-  assert.deepEqual(page.problems, []);
 }
 
 function hashIn(magnet) {

@@ -112,7 +112,7 @@ function made(own: Client, title: Torrent, payment: Payment | null): Row {
   const buttons = make(
     "div",
     { className: "buttons" },
-    ...(payment ? [price, sets] : []),
+    ...(payment ? [make("label", {}, "Price for a gigabyte", price), sets] : []),
     button("Remove", async () => {
       const yes = await confirm(
         "Remove this title?",

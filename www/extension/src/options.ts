@@ -50,8 +50,13 @@ function network(): Partial<Settings> {
   return { trackers, iceServers: ice.length === 0 ? null : ice[0] === "none" ? [] : parseIceServers(ice.join(" ")) };
 }
 
+/** The vault that is in use; its price can be changed without its file. */
+let used: Payment | null = null;
+
 function vault(): Partial<Settings> {
-  const { exitDelaySeconds: _, ...deployment } = deploymentFrom(area("deployment").value);
+  const text = area("deployment").value.trim();
+  const { exitDelaySeconds: _, ...deployment } =
+    used && text === "" ? { ...used, exitDelaySeconds: 0 } : deploymentFrom(text);
   const rpcUrl = field("rpc").value.trim() || deployment.rpcUrl;
   if (!rpcUrl) throw new Error("Name a node: the extension has no wallet to read the chain by.");
   const maxPricePerGB = field("most").value.trim();
@@ -63,6 +68,8 @@ function vault(): Partial<Settings> {
 async function draw(): Promise<void> {
   const { settings, sites } = await state();
   const { payment } = settings;
+  used = payment;
+  if (payment) field("most").value = payment.maxPricePerGB;
   const number = (value: number | null, by: number) => (value === null ? "" : String(value / by));
   field("up").value = number(settings.uploadLimit, KB);
   field("down").value = number(settings.downloadLimit, KB);
@@ -77,7 +84,8 @@ async function draw(): Promise<void> {
   setText(
     byId("vault-now"),
     payment
-      ? `Vault ${payment.vault} on chain ${payment.chainId}, paid in ${payment.token.symbol}.`
+      ? `Vault ${payment.vault} on chain ${payment.chainId}, which is read at ${payment.rpcUrl}. ` +
+          `It is paid in ${payment.token.symbol}.`
       : "No money is used.",
   );
   show(byId("no-vault"), payment !== null);

@@ -36,6 +36,8 @@ const LACKS: Record<PaymentLack, string> = {
     "More was promised from the former deposit than this browser knows, as after a restored profile: it stays " +
     "yours, and a new one is made. ",
 };
+/** Beside the switch; before anything is uploaded, from when it is stands after it. */
+const UPLOADS = "Watching also uploads to other viewers";
 /** A deposit's privacy notice. */
 const SEEN_BY_OTHERS =
   "Others can see it: your wallet\u2019s address goes to each seller you buy from, and the amounts stand on " +
@@ -420,7 +422,7 @@ export class PieceworkPlayer extends Base {
     const settled = this.client !== null || this.#agreed;
     const asks = this.#video.autoplay || this.#asksFirst;
     const waits = asks ? ": only once you switch it on here" : ", from when you press play";
-    this.#notice.textContent = `Watching also uploads to other viewers${settled ? "" : waits}`;
+    this.#notice.textContent = settled ? UPLOADS : UPLOADS + waits;
     this.#upload.checked = this.client ? this.client.uploading : this.#agreed || !asks;
     this.#consent.hidden = settled || !this.#asksFirst || uploadAnswer() !== null;
   }
@@ -443,6 +445,7 @@ export class PieceworkPlayer extends Base {
   #agree(): void {
     if (this.#agreed || this.#asksFirst) return;
     this.#agreed = true;
+    this.#notice.textContent = UPLOADS;
     this.#applyUploading();
     this.#seedLibrary();
   }
@@ -455,6 +458,7 @@ export class PieceworkPlayer extends Base {
   #switched(): void {
     const before = this.#agreed;
     this.#agreed ||= this.#upload.checked;
+    if (this.#agreed) this.#notice.textContent = UPLOADS;
     this.#consent.hidden = true;
     if (this.#asksFirst && this.client === this.#own) keepUploadAnswer(this.#upload.checked);
     if (this.#agreed && !before) this.#seedLibrary();

@@ -86,8 +86,10 @@ function copy(folder, force) {
       `not ours, or changed since an earlier copy: ${foreign.map(({ path }) => join(folder, path)).join(", ")}. ` +
         "Nothing was written. Move them away, or pass --force to overwrite them.",
     );
-  mkdirSync(join(folder, FOLDER), { recursive: true });
-  for (const { path, bytes } of wanted) writeFileSync(join(folder, path), bytes);
+  for (const { path, bytes } of wanted) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, path), bytes);
+  }
   // What an earlier version had, and this one has not.
   const gone = Object.keys(before).filter((path) => !wanted.some((file) => file.path === path));
   for (const path of gone) if (isOurs(join(folder, path), [before[path]])) rmSync(join(folder, path), { force: true });
@@ -106,7 +108,7 @@ function recorded(folder) {
   } catch {
     throw new Wrong(`${path} is not the record of an earlier copy: move it away`);
   }
-  const plain = new RegExp(`^(${FOLDER}/[\\w.-]+|${SERVICE_WORKER.replace(".", "\\.")})$`);
+  const plain = new RegExp(`^(${FOLDER}/(free/)?[\\w.-]+|${SERVICE_WORKER.replace(".", "\\.")})$`);
   return Object.fromEntries(Object.entries(record ?? {}).filter(([name]) => plain.test(name)));
 }
 

@@ -37,6 +37,11 @@ export class ChromiumTab {
     return `Chromium ${this.#launched.context.browser()?.version() ?? ""}`.trim();
   }
 
+  /** Playwright's page, for what Firefox's tab does not do. */
+  get page() {
+    return this.#page;
+  }
+
   async open(url) {
     await this.#page.goto(url);
   }

@@ -54,6 +54,7 @@ async function setUp(tab) {
 async function allow(tab, url, budget) {
   await inOwn(tab, `ask.html?site=${encodeURIComponent(new URL(url).origin)}`, async (own) => {
     if (budget) await own.fill("#budget", budget);
+    await own.until(() => !document.querySelector("#yes").disabled);
     await own.click("#yes");
   });
 }

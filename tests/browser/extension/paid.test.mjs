@@ -99,7 +99,49 @@ test("a site buys through the extension, which sells it again with no tab open a
   );
 });
 
-test("a site spends no more than its user allowed, and nothing above the ceiling", async () => {
+/** All of a free title comes through: there was time for the rest of another one. */
+async function freeTitle(page, scene) {
+  const free = await film(scene.tracker, LENGTH);
+  await free.seed();
+  await page.run(`(async () => {
+    const bytes = Uint8Array.from(atob("${free.torrent}"), (c) => c.charCodeAt(0));
+    const other = await client.add(bytes, { onDemand: false });
+    await other.ready;
+    await other.files[0].arrayBuffer();
+  })()`);
+}
+
+test("a site buys nothing above its ceiling, whatever another site with the same title wants", async () => {
+  const { url, scene, extension, client } = await paying();
+  const title = await scene.title("film.bin", LENGTH);
+  const seeder = await scene.seeder([title], 20_000_000);
+  const page = await asking(extension, url, client, { budget: "1", ceiling: "5" });
+  await deposit(page, "1");
+  await add(page, title);
+  await freeTitle(page, scene);
+  assert.equal(await earnedBy(seeder), 0n);
+  // The least sum there is.
+  const UNIT = 1n << 24n;
+  const other = await asking(extension, await site(), client, { budget: "0.000001", ceiling: "12" });
+  await other.run("client.connectWallet().then(() => 0)");
+  await add(other, title);
+  await other.run(`torrent.setMaxPricePerGB("12")`);
+  await freeTitle(other, scene);
+  const earned = await earnedBy(seeder);
+  assert.ok(earned <= UNIT, `${earned} of ${UNIT}`);
+  assert.deepEqual(await spentBySite(page), ["0", "0"]);
+  // Its user may raise the ceiling, and then it buys.
+  const change = await extension.own(`ask.html?site=${encodeURIComponent(new URL(url).origin)}`);
+  await change.locator("#money:not([hidden])").waitFor();
+  await change.locator("#budget").fill("1");
+  const closed = change.waitForEvent("close");
+  await change.locator("#yes").click();
+  await closed;
+  await page.run("done()");
+  assert.equal(await page.run("digest()"), title.digest);
+});
+
+test("a site spends no more than its user allowed", async () => {
   const { url, scene, extension, client } = await paying();
   const title = await scene.title("film.bin", LENGTH);
   const seeder = await scene.seeder([title], 20_000_000);
@@ -115,17 +157,50 @@ test("a site spends no more than its user allowed, and nothing above the ceiling
     () => earnedBy(seeder),
     (sum) => sum >= near,
   );
-  // All of a free title comes through meanwhile: there was time for the rest of the other one.
-  const free = await film(scene.tracker, LENGTH);
-  await free.seed();
-  await page.run(`(async () => {
-    const bytes = Uint8Array.from(atob("${free.torrent}"), (c) => c.charCodeAt(0));
-    const other = await client.add(bytes, { onDemand: false });
-    await other.ready;
-    await other.files[0].arrayBuffer();
-  })()`);
+  await freeTitle(page, scene);
   const earned = await earnedBy(seeder);
   assert.ok(earned >= near && earned <= BUDGET, `${earned} of ${BUDGET}`);
+  const [, spent] = await until(
+    () => spentBySite(page),
+    ([, sum]) => sum === String(earned),
+  );
+  assert.equal(BigInt(spent), earned);
+});
+
+test("a history that the user deletes, and pages that come and go, give a site nothing more to spend", async () => {
+  const { url, scene, extension, client } = await paying();
+  const title = await scene.title("film.bin", LENGTH);
+  const seeder = await scene.seeder([title], 20_000_000);
+  // Three quarters of what the title costs, of which the first half is bought before.
+  const BUDGET = 30_000n << 24n;
+  const page = await asking(extension, url, client, { budget: "0.03" });
+  await deposit(page, "1");
+  await page.run(`(async () => {
+    const bytes = Uint8Array.from(atob("${title.torrent}"), (c) => c.charCodeAt(0));
+    window.torrent = await client.add(bytes, { onDemand: true });
+    await torrent.ready;
+    await torrent.files[0].blob({ end: ${LENGTH / 2} });
+  })()`);
+  const half = (UNIT_FINE * BLOCKS) / 2n;
+  await until(
+    () => spentBySite(page),
+    ([, sum]) => BigInt(sum) >= half,
+  );
+  const library = await extension.own("library.html");
+  await library.locator("#history summary").click();
+  await library.locator("#history-clear").click();
+  await library.locator("#confirm-yes").click();
+  await library.close();
+  await page.run(`void torrent.files[0].blob().catch(() => undefined)`);
+  for (let visit = 0; visit < 5; visit++) {
+    const other = await open(extension.context, url);
+    await start(other, client);
+    await other.run("client.stats().then(() => 0)");
+    await other.close();
+  }
+  await freeTitle(page, scene);
+  const earned = await earnedBy(seeder);
+  assert.ok(earned > half && earned <= BUDGET, `${earned} of ${BUDGET}`);
   const [, spent] = await until(
     () => spentBySite(page),
     ([, sum]) => sum === String(earned),

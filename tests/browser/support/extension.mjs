@@ -61,13 +61,14 @@ export async function useVault({ own }, { deployment }) {
 }
 
 /** A page of the site with a client that asks for the extension; the user answers in the extension's window. */
-export async function asking(extension, url, client = {}, { allow = true, budget = null } = {}) {
+export async function asking(extension, url, client = {}, { allow = true, budget = null, ceiling = null } = {}) {
   const page = await open(extension.context, url);
   const window = extension.context.waitForEvent("page");
   await page.run(`start(${JSON.stringify({ engine: "extension", ...client })})`);
   const question = await withinAMinute("the extension asks", window);
   await question.locator("#site").getByText(new URL(url).origin).waitFor();
   if (budget !== null) await question.locator("#budget").fill(budget);
+  if (ceiling !== null) await question.locator("#ceiling").fill(ceiling);
   const closed = question.waitForEvent("close");
   await question.locator(allow ? "#yes" : "#no").click();
   await closed;

@@ -7,6 +7,22 @@ import { finePerBlock } from "../../npm/src/units.ts";
 import { ask, state } from "./ours.ts";
 import { originOf } from "./sites.ts";
 
+/** Milliseconds that the window is looked at before it allows anything: a press may be meant for what was there before. */
+const LOOKED_AT = 1_000;
+
+/** Allows only while the window has had the focus for so long. */
+function guard(yes: HTMLButtonElement): void {
+  let looks: ReturnType<typeof setTimeout> | undefined;
+  const look = () => {
+    clearTimeout(looks);
+    yes.disabled = true;
+    if (document.hasFocus()) looks = setTimeout(() => (yes.disabled = false), LOOKED_AT);
+  };
+  addEventListener("focus", look);
+  addEventListener("blur", look);
+  look();
+}
+
 async function begin(): Promise<void> {
   const origin = originOf(new URLSearchParams(location.search).get("site") ?? "");
   if (origin === null) throw new Error("No site is named.");
@@ -38,6 +54,7 @@ async function begin(): Promise<void> {
     close();
   };
   const press = (allowed: boolean) => decide(allowed).catch((error) => setText(byId("failed"), reason(error)));
+  guard(byId<HTMLButtonElement>("yes"));
   byId("answer").addEventListener("submit", (event) => {
     event.preventDefault();
     void press(true);

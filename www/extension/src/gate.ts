@@ -6,9 +6,12 @@
 import type { FromEngine, Hello } from "../../npm/src/protocol.ts";
 import type { EngineTorrent } from "../../npm/src/torrent.ts";
 import { left, type Site } from "./sites.ts";
+import { price, Wish } from "./wishes.ts";
 
 /** Titles that one page uses at once. */
 export const MAX_TITLES_OF_PAGE = 64;
+/** And all pages of one site. */
+export const MAX_TITLES_OF_SITE = 128;
 /** Requests whose answers a page waits for. */
 const MAX_WAITING = 512;
 /** Requests in a row, and how many a second after that. */
@@ -35,29 +38,54 @@ export interface GateHost {
   site(): Site;
   /** The site has this title from now on. */
   took(hash: string): void;
+  /** The page wants something else of it. */
+  wishes(hash: string): void;
+  /** The page will use it no more: resolves when what is here of it is kept. */
+  leaves(hash: string): Promise<void>;
+  /** The page uses it no more. */
+  left(hash: string): void;
+  /** The site reads it now. */
+  reads(hash: string): boolean;
+  /** The site pays for it. */
+  pays(hash: string): boolean;
+  /** Titles that the site's pages use. */
+  inUse(): number;
+  /** How a title is fetched for a page that does not say it. */
+  readonly onDemand: boolean;
   /** Milliseconds. */
   now(): number;
   toEngine(message: object): void;
   toPage(message: object): void;
-  /** The account that a page of an allowed site names may be paid from. */
-  mayPayFrom(owner: string): Promise<boolean>;
+  /** The account that a page of an allowed site names may be paid from; `now`: it is from now on. */
+  mayPayFrom(owner: string, now: boolean): Promise<boolean>;
+  /** The engine pays from the account that was named. */
+  paysFrom(): void;
 }
 
 type Message = Record<string, unknown>;
 /** A request that is cut to what is allowed; a text: why it is refused; null: it is answered with nothing. */
 type Cut = Message | string | null;
 
+interface Waiting {
+  t: string;
+  hash: string | null;
+  /** Of a title that is being added. */
+  wish: Wish | null;
+}
+
 const REFUSED = "The Piecework extension does not let a site do this";
 
 /** One page's gate. */
 export class Gate {
   readonly #host: GateHost;
-  /** The page's titles. */
-  readonly titles = new Set<string>();
+  /** The page's titles, and what it wants of them. */
+  readonly titles = new Map<string, Wish>();
   /** Requests that are not answered: what they were. */
-  readonly #waiting = new Map<number, { t: string; hash: string | null }>();
+  readonly #waiting = new Map<number, Waiting>();
   /** Those that the engine made of the page's files: it knows that they are whole. */
   #made: Uint8Array[] = [];
+  /** What is left before the next title is added. */
+  #leaving: Promise<void> | null = null;
   #tokens = BURST;
   #filled: number;
 
@@ -79,13 +107,13 @@ export class Gate {
     const { t, id } = message;
     if (typeof t !== "string") return;
     if (!this.#host.site().allowed) return void this.#refuse(id, "The user of the extension does not allow this site");
-    if (typeof id !== "number" || !Number.isSafeInteger(id)) return void this.#tell(t, message);
+    const mayAsk = this.mayAsk();
+    if (typeof id !== "number" || !Number.isSafeInteger(id)) return void (mayAsk && this.#tell(t, message));
     if (t === "ethCallAnswer") return;
-    if (t === "stop") return void (this.#waiting.get(id)?.t === "seed" && this.#host.toEngine({ t, id }));
+    if (t === "stop") return void (mayAsk && this.#waiting.get(id)?.t === "seed" && this.#host.toEngine({ t, id }));
     // It was asked before the page knew of this engine, and is answered once.
     if (this.#waiting.has(id)) return;
-    if (!this.#mayAsk() || this.#waiting.size >= MAX_WAITING)
-      return void this.#refuse(id, "The site asks too much at once");
+    if (!mayAsk || this.#waiting.size >= MAX_WAITING) return void this.#refuse(id, "The site asks too much at once");
     void this.#ask(t, id, message);
   }
 
@@ -98,7 +126,7 @@ export class Gate {
   fromEngine(message: FromEngine): void {
     switch (message.t) {
       case "event":
-        if (message.hash !== null && this.titles.has(message.hash)) this.#host.toPage(message);
+        if (message.hash !== null && this.#mayHear(message.e, message.hash)) this.#host.toPage(message);
         break;
       case "err":
         this.#waiting.delete(message.id);
@@ -123,11 +151,19 @@ export class Gate {
   // ------------------------------------------------------------------------------ to the engine
 
   async #ask(t: string, id: number, message: Message): Promise<void> {
-    const cut = t === "account" ? await this.#account(message) : this.#cut(t, message);
+    // It may be of the title that is left.
+    if (t === "add" && this.#leaving) await this.#leaving;
+    // The title is the library's, too: where something of it is here, it stays and is seeded.
+    if (t === "leave" || t === "remove") {
+      this.#leaving = this.#leaves(id, message);
+      return;
+    }
+    const cut = t === "account" || t === "accountId" ? await this.#account(t, message) : this.#cut(t, message);
     if (typeof cut === "string") this.#refuse(id, cut);
     else if (cut === null) this.#host.toPage({ t: "ok", id, v: undefined });
     else {
-      this.#waiting.set(id, { t, hash: typeof cut.hash === "string" ? cut.hash : null });
+      const wish = t === "add" ? this.#wish(message, cut) : null;
+      this.#waiting.set(id, { t, hash: typeof cut.hash === "string" ? cut.hash : null, wish });
       this.#host.toEngine({ ...cut, id });
     }
   }
@@ -150,32 +186,35 @@ export class Gate {
       case "seed":
         return seed(message, site);
       case "torrent":
-      case "leave":
         return this.#own(t, message);
       // Its .torrent names trackers as the first site that took it up did, some with a secret of its visitor.
       case "source": {
         const own = this.#own(t, message);
         return typeof own === "string" ? own : null;
       }
-      // The title is the library's, too: it stays, and is seeded.
-      case "remove":
-        return this.#own("leave", message);
       case "pause":
-        return this.#own("onDemand", message, { v: true, remember: false });
+        return this.#wants(message, (wish) => (wish.paused = true));
       case "resume":
-        return this.#own("onDemand", message, { v: false, remember: false });
+        return this.#wants(message, (wish) => {
+          wish.paused = false;
+          wish.onDemand = false;
+        });
       case "onDemand":
-        return this.#own(t, message, { v: message.v !== false, remember: false });
+        return this.#wants(message, (wish) => (wish.onDemand = message.v !== false));
+      case "maxPrice":
+        return this.#wants(message, (wish) => (wish.price = amount(message.pricePerBlock)));
       case "select": {
         const files = numbers(message.files);
-        return files ? this.#own(t, message, { files, priority: message.priority }) : "`files` is missing";
+        let wrong = files ? null : "`files` is missing";
+        const cut = this.#wants(message, (wish) => (wrong ??= wish.select(files ?? [], message.priority)));
+        return cut ?? wrong;
       }
       case "webSeed": {
         const [url] = addresses([message.url], "https:", site);
-        return url === undefined ? "Only web seeds of https:// are asked" : this.#own(t, message, { url });
+        const cut = url === undefined ? "Only web seeds of https:// are asked" : this.#own(t, message, { url });
+        if (url !== undefined) this.#wishOf(message)?.webSeeds.add(url);
+        return cut;
       }
-      case "maxPrice":
-        return this.#own(t, message, { pricePerBlock: cap(message.pricePerBlock, site) });
       case "limits":
         if (message.uploadLimit === 0)
           return "The extension shares what was watched, as its user set it: it is paused by its own button";
@@ -187,9 +226,6 @@ export class Gate {
         const { contract, chainId, name, version } = message;
         return { t, contract, chainId, name, version };
       }
-      case "accountId":
-        if (site.budget === 0n) return "The user of the extension lets this site spend nothing";
-        return { t, owner: message.owner };
       default:
         return REFUSED;
     }
@@ -201,17 +237,50 @@ export class Gate {
     const adding = [...this.#waiting.values()].filter(({ t }) => t === "add").length;
     if (this.titles.size + adding >= MAX_TITLES_OF_PAGE)
       return `A page uses at most ${MAX_TITLES_OF_PAGE} titles at once`;
-    const files = numbers(message.files);
+    if (this.#host.inUse() + adding >= MAX_TITLES_OF_SITE)
+      return `A site\u2019s pages use at most ${MAX_TITLES_OF_SITE} titles at once`;
     return {
       t: "add",
       ...source,
       trackers: addresses(message.trackers, "wss:", site),
       webSeeds: addresses(message.webSeeds, "https:", site),
-      ...(typeof message.onDemand === "boolean" ? { onDemand: message.onDemand } : {}),
-      ...(files ? { files } : {}),
-      maxPricePerBlock: message.maxPricePerBlock === undefined ? ceiling(site) : cap(message.maxPricePerBlock, site),
+      // The page's wishes come by the host: another site may use the title, and pay for it.
+      onDemand: true,
       check: message.check === "complete" && this.#isMade(source.torrent) ? "complete" : "resume",
     };
+  }
+
+  /** What the page wants of a title that it adds. `cut`: as it was let in. */
+  #wish({ onDemand, maxPricePerBlock, files }: Message, cut: Message): Wish {
+    const isOnDemand = typeof onDemand === "boolean" ? onDemand : this.#host.onDemand;
+    const named = cut.webSeeds as string[];
+    const inSource = typeof cut.magnet === "string" ? seedsOf(cut.magnet) : [];
+    return new Wish(isOnDemand, amount(maxPricePerBlock), numbers(files), [...named, ...inSource]);
+  }
+
+  async #leaves(id: number, { hash }: Message): Promise<void> {
+    const before = this.#leaving;
+    if (typeof hash !== "string" || !this.titles.delete(hash)) {
+      this.#refuse(id, "the torrent was removed");
+      return before ?? undefined;
+    }
+    this.#waiting.set(id, { t: "leave", hash, wish: null });
+    await this.#host.leaves(hash);
+    await before;
+    this.#host.toEngine({ t: "leave", hash, id });
+  }
+
+  #wishOf({ hash }: Message): Wish | undefined {
+    return typeof hash === "string" ? this.titles.get(hash) : undefined;
+  }
+
+  #wants(message: Message, change: (wish: Wish) => unknown): string | null {
+    const wish = this.#wishOf(message);
+    if (!wish) return "the torrent was removed";
+    if (wish.whole) wish.seen = null;
+    change(wish);
+    this.#host.wishes(message.hash as string);
+    return null;
   }
 
   /** Any other torrent is whole when its pieces were checked, whatever a page says. */
@@ -233,15 +302,16 @@ export class Gate {
     return { t, hash, ...more };
   }
 
-  async #account({ owner }: Message): Promise<Cut> {
+  /** Refused before anything is paid into an account that is not paid from. */
+  async #account(t: string, { owner }: Message): Promise<Cut> {
     if (this.#host.site().budget === 0n) return "The user of the extension lets this site spend nothing";
-    if (typeof owner !== "string" || !(await this.#host.mayPayFrom(owner)))
+    if (typeof owner !== "string" || !(await this.#host.mayPayFrom(owner, t === "account")))
       return "The extension pays from another account: its user ends that first";
-    return { t: "account", owner };
+    return { t, owner };
   }
 
-  /** A bucket of tokens. */
-  #mayAsk(): boolean {
+  /** A bucket of tokens, from which every message of the page takes one. */
+  mayAsk(): boolean {
     const now = this.#host.now();
     this.#tokens = Math.min(BURST, this.#tokens + ((now - this.#filled) * PER_SECOND) / 1_000);
     this.#filled = now;
@@ -256,7 +326,25 @@ export class Gate {
 
   // ------------------------------------------------------------------------------ to the page
 
-  #answer({ t, hash }: { t: string; hash: string | null }, value: unknown): unknown {
+  /** It stops to read the title: what came meanwhile is seen at its next look. */
+  looksAnew(hash: string): void {
+    const wish = this.titles.get(hash);
+    if (wish) wish.seen = null;
+  }
+
+  /** A page hears of a title's pieces and peers what it has asked for itself, and of money what it pays itself. */
+  #mayHear(event: string, hash: string): boolean {
+    const wish = this.titles.get(hash);
+    if (!wish) return false;
+    if (event === "payment" || event === "paymentneeded") return this.#host.pays(hash);
+    return event === "ready" || event === "error" || this.#isAsking(hash, wish);
+  }
+
+  #isAsking(hash: string, wish: Wish): boolean {
+    return wish.whole || this.#host.reads(hash);
+  }
+
+  #answer({ t, hash, wish }: Waiting, value: unknown): unknown {
     switch (t) {
       case "hello": {
         const { vault, chainId } = value as Hello;
@@ -265,7 +353,13 @@ export class Gate {
       }
       case "add": {
         const added = String(value);
-        this.titles.add(added);
+        const before = this.titles.get(added);
+        // A second add of one page: who wants all of it is not overruled by who wants parts.
+        if (before && wish) {
+          before.onDemand &&= wish.onDemand;
+          before.price = wish.price ?? before.price;
+          for (const url of wish.webSeeds) if (before.webSeeds.size < MAX_ADDRESSES) before.webSeeds.add(url);
+        } else if (wish) this.titles.set(added, wish);
         this.#host.took(added);
         return added;
       }
@@ -273,13 +367,15 @@ export class Gate {
         if (value instanceof Uint8Array) this.#made = [...this.#made, value.slice()].slice(-MAX_MADE);
         return value;
       case "leave":
-      case "remove":
-        if (hash !== null) this.titles.delete(hash);
+        if (hash !== null) this.#host.left(hash);
         return undefined;
       case "torrent":
         return value === null || hash === null ? null : this.#torrent(hash, value as EngineTorrent);
       case "snapshot":
         return this.#snapshot(value as { money: Message });
+      case "account":
+        this.#host.paysFrom();
+        return undefined;
       case "accountId":
       case "domainSeparator":
         return value;
@@ -288,10 +384,70 @@ export class Gate {
     }
   }
 
-  /** Without what other sites and visits did with it. */
-  #torrent(hash: string, torrent: EngineTorrent): EngineTorrent {
-    const spentFine = this.#host.site().titles.find((one) => one.hash === hash)?.spentFine ?? 0n;
-    return { ...torrent, kept: false, uploaded: 0, uploadRate: 0, earnedFine: 0n, pricePerBlock: 0n, spentFine };
+  /**
+   * Field by field, without what other sites and visits did with it. A page that neither fetches nor reads it sees its
+   * pieces as they were when it did so last, and nothing moves.
+   */
+  #torrent(hash: string, torrent: EngineTorrent): EngineTorrent | null {
+    const wish = this.titles.get(hash);
+    if (!wish) return null;
+    const site = this.#host.site();
+    const [asks, pays] = [this.#isAsking(hash, wish), this.#host.pays(hash)];
+    const { verified, selectedVerified, downloaded, wasted } = torrent;
+    // Before its files are known there is nothing to see.
+    if (asks || !wish.seen || wish.seen.have.length !== torrent.have.length)
+      wish.seen = { have: torrent.have.slice(), verified, selectedVerified, downloaded, wasted };
+    const isBehind = wish.seen.selectedVerified < torrent.selectedLength;
+    const none = { pricePerBlock: null, active: false, paidFine: 0n, blocks: 0, note: "" };
+    return {
+      ...wish.seen,
+      have: wish.seen.have.slice(),
+      infoHash: torrent.infoHash,
+      name: torrent.name,
+      state: wish.paused ? "paused" : torrent.state === "seeding" && isBehind ? "downloading" : torrent.state,
+      onDemand: wish.onDemand,
+      kept: false,
+      failure: torrent.failure,
+      length: torrent.length,
+      pieceLength: torrent.pieceLength,
+      pieceCount: torrent.pieceCount,
+      selectedLength: torrent.selectedLength,
+      blockCount: torrent.blockCount,
+      files: torrent.files.map((file, at) => ({ ...file, priority: wish.priority(at) })),
+      uploaded: 0,
+      downloadRate: asks ? torrent.downloadRate : 0,
+      uploadRate: 0,
+      pricePerBlock: 0n,
+      maxPricePerBlock: price(ceiling(site), [wish]),
+      spentFine: site.titles.find((one) => one.hash === hash)?.spentFine ?? 0n,
+      earnedFine: 0n,
+      maxCostFine: pays ? torrent.maxCostFine : 0n,
+      peers: torrent.peers.map(({ id, client, haveCount, peerChoking, ...peer }) => ({
+        id,
+        client,
+        haveCount,
+        peerChoking,
+        amChoking: false,
+        downloaded: asks ? peer.downloaded : 0,
+        uploaded: 0,
+        downloadRate: asks ? peer.downloadRate : 0,
+        uploadRate: 0,
+        requestsOut: asks ? peer.requestsOut : 0,
+        requestsIn: 0,
+        buying: pays ? peer.buying : none,
+        selling: none,
+      })),
+      webSeeds: torrent.webSeeds
+        .filter(({ url }) => wish.webSeeds.has(url))
+        .map(({ url, state, note, downloaded, downloadRate }) => ({
+          url,
+          state: asks || state !== "downloading" ? state : "idle",
+          note,
+          downloaded: asks ? downloaded : 0,
+          downloadRate: asks ? downloadRate : 0,
+        })),
+      swarm: torrent.swarm,
+    };
   }
 
   /** Of the money only what the site may spend. */
@@ -358,9 +514,13 @@ export function ceiling(site: Site): bigint {
   return left(site) > 0n ? site.ceiling : 0n;
 }
 
-function cap(wanted: unknown, site: Site): bigint {
-  const most = ceiling(site);
-  return typeof wanted === "bigint" && wanted >= 0n && wanted < most ? wanted : most;
+function amount(wanted: unknown): bigint | null {
+  return typeof wanted === "bigint" && wanted >= 0n ? wanted : null;
+}
+
+/** The web seeds that a magnet link names. */
+function seedsOf(magnet: string): string[] {
+  return new URLSearchParams(magnet.slice(magnet.indexOf("?") + 1)).getAll("ws").slice(0, MAX_ADDRESSES);
 }
 
 /**
@@ -379,7 +539,7 @@ function addresses(list: unknown, protocol: "wss:" | "https:", site: Site): stri
 
 function isThisMachine({ hostname }: URL): boolean {
   return (
-    hostname === "localhost" || hostname === "127.0.0.1" || hostname === "[::1]" || hostname.endsWith(".localhost")
+    /^(.*\.)?localhost\.?$/.test(hostname) || /^(127\.|0\.0\.0\.0$|\[::(1|ffff:7f[0-9a-f]{2}:.*)?\]$)/.test(hostname)
   );
 }
 

@@ -4,18 +4,22 @@
  */
 
 import { Terms } from "../../npm/src/terms.ts";
+import type { EngineTorrent } from "../../npm/src/torrent.ts";
 import type { EngineConfig, FromEngine, Hello } from "../../npm/src/protocol.ts";
 import { PROVIDER_VERSION, type FromProvider, type Open, type WalletAnswer } from "../../npm/src/provider.ts";
 import { keepGeneration, lastGeneration } from "../../npm/src/stores.ts";
 import { defaultIceServers } from "../../npm/src/ice.ts";
+import { Book, type Kept } from "./book.ts";
 import { api, type RuntimePort, type Sender } from "./browser.ts";
 import { Engine } from "./engine.ts";
 import { ceiling, Gate } from "./gate.ts";
 import { Page } from "./page.ts";
 import { DEFAULTS, quiet, type Conditions, type Settings } from "./settings.ts";
 import { isShell, shell } from "./shell.ts";
+import { Readers } from "./readers.ts";
 import { left, originOf, Sites, type Site } from "./sites.ts";
 import { keep, kept } from "./store.ts";
+import { choices, price } from "./wishes.ts";
 import { PAGE, READER, WALLET_METHODS, type Ensure, type Opening, type State, type ToHost } from "./words.ts";
 
 /** Pages of sites at once, and of one site: the engine has room for 64, and the first of them would give way. */
@@ -27,6 +31,8 @@ const MAX_QUESTIONS = 8;
 const ASK_EVERY = 60_000;
 /** Titles that are taken up at a start: the engine has room for 512. */
 const MAX_LIBRARY = 256;
+/** Titles of one site that stay when its pages are closed. */
+const MAX_KEPT_OF_SITE = 64;
 /** Milliseconds between two looks at what sites spend, while one may. */
 const COUNT_EVERY = 500;
 /** Milliseconds between two looks at rates, and at hours, battery and connection. */
@@ -41,10 +47,12 @@ interface Session {
   engine: MessagePort | null;
   /** What its wallet was asked and has not answered. */
   asked: Map<number, { resolve(value: unknown): void; reject(error: Error): void }>;
+  /** Of the extension's own page: adds of whole titles that are not answered. */
+  adds: Set<unknown>;
 }
 
 interface MoneySnapshot {
-  money: { spentFine: bigint; balance: bigint };
+  money: { spentFine: bigint; balance: bigint; accountReady: boolean };
   uploadRate: number;
 }
 
@@ -56,12 +64,12 @@ let fault = "";
 /** The limits that the engine was told last. */
 let told = "";
 let badge = "";
-/**
- * What each title had cost when it was counted last, and the site that pays for it. They are kept, so that a crash
- * forgets no spending.
- */
-let costs = new Map<string, bigint>();
-let payers = new Map<string, string>();
+let book = new Book();
+/** The titles that stay, and the sites that brought them: the others of the library are the user's own. */
+const library = new Set<string>();
+let keepers = new Map<string, string>();
+/** Titles that the user fetches whole. */
+const mine = new Set<string>();
 const conditions: Conditions = { hour: 0, metered: null, onBattery: null };
 
 const engine = new Engine({
@@ -112,26 +120,108 @@ async function greeted(): Promise<void> {
   for (const session of sessions) if (isIn(session)) attach(session);
   const { generation, stored } = await page.ask<Hello>("hello");
   if (generation !== null) keepGeneration(null, generation);
-  for (const hash of stored.slice(-MAX_LIBRARY)) await keepTitle(page, hash);
-  await count();
-  await budgets();
+  library.clear();
+  for (const hash of stored) library.add(hash);
+  for (const hash of keepers.keys()) if (!library.has(hash)) keepers.delete(hash);
+  for (const hash of stored.slice(-MAX_LIBRARY)) await use(page, hash);
+  budgeted = -1n;
+  await inTurn(settle);
   await look();
 }
 
-/** It stays in the library and is seeded: what is here of it, and no more is fetched. */
-async function keepTitle(page: Page, hash: string): Promise<void> {
-  try {
-    await page.ask("add", { hash, trackers: [], webSeeds: [], onDemand: true, check: "resume" });
-    if (costs.has(hash)) return;
-    const torrent = await page.ask<{ spentFine: bigint } | null>("torrent", { hash });
-    costs.set(hash, torrent?.spentFine ?? 0n);
-  } catch {
-    // Its name and files are not known yet: the event `ready` brings it back.
-  }
+/** It is seeded: what is here of it, and no more is fetched. */
+async function use(page: Page, hash: string): Promise<void> {
+  // A stored one whose files are gone cannot be taken up.
+  await page.ask("add", { hash, trackers: [], webSeeds: [], onDemand: true, check: "resume" }).catch(() => undefined);
 }
 
-function heard(message: Extract<FromEngine, { t: "event" }>): void {
-  if (message.e === "ready" && message.hash !== null && own) void keepTitle(own, message.hash);
+function heard({ e, hash }: Extract<FromEngine, { t: "event" }>): void {
+  if (hash === null || usersOf(hash).length === 0) return;
+  const site = e === "piece" || e === "done" ? keeperOf(hash) : null;
+  if (e === "ready") changed(hash);
+  else if (site !== null) void inTurn(() => keepTitle(hash, site));
+}
+
+/** What changes titles and money happens one after the other. */
+let turn: Promise<unknown> = Promise.resolve();
+function inTurn(what: () => Promise<unknown>): Promise<unknown> {
+  turn = turn.then(what).catch(() => undefined); // the engine stopped meanwhile: the next one is told all anew
+  return turn;
+}
+
+const queued = new Set<string>();
+
+/** The engine hears soon what is wanted of the title. */
+function changed(hash: string): void {
+  if (queued.has(hash)) return;
+  queued.add(hash);
+  void inTurn(() => {
+    queued.delete(hash);
+    return apply(hash);
+  });
+}
+
+function hasRoom(site: string): boolean {
+  return [...keepers.values()].filter((one) => one === site).length < MAX_KEPT_OF_SITE;
+}
+
+/** The site by which a title comes to the library, if it is not there yet and the site has room. */
+function keeperOf(hash: string): string | null {
+  if (library.has(hash)) return null;
+  return usersOf(hash).find(({ site }) => site !== null && hasRoom(site))?.site ?? null;
+}
+
+/** Something of it is here: it comes to the library, by this site. */
+async function keepTitle(hash: string, site: string): Promise<void> {
+  if (!own || library.has(hash) || !hasRoom(site)) return;
+  const torrent = await own.ask<EngineTorrent | null>("torrent", { hash });
+  if (!torrent?.verified) return;
+  library.add(hash);
+  keepers.set(hash, site);
+  await keep("keepers", keepers);
+  await use(own, hash);
+}
+
+/** Tells the engine what the pages together want of a title. */
+async function apply(hash: string): Promise<void> {
+  if (!own) return;
+  const site = keeperOf(hash);
+  if (site !== null) await keepTitle(hash, site);
+  const torrent = await own.ask<EngineTorrent | null>("torrent", { hash });
+  if (!torrent) return;
+  const users = usersOf(hash);
+  if (settings.payment) {
+    const most = payment(torrent, users);
+    if (torrent.maxPricePerBlock !== most) await own.ask("maxPrice", { hash, pricePerBlock: most });
+  }
+  const wishes = users.flatMap(({ gate }) => gate?.titles.get(hash) ?? []);
+  const now = torrent.files.map(({ priority }) => priority);
+  if (now.length > 0) {
+    const isAlone = new Set(users.map(({ site }) => site)).size === 1;
+    for (const wish of wishes) wish.learn(now, isAlone);
+    for (const [priority, files] of choices(wishes, now)) await own.ask("select", { hash, files, priority });
+  }
+  // Before the files are known nothing is fetched but what they are.
+  const isWhole = mine.has(hash) || (now.length > 0 && wishes.some(({ whole }) => whole));
+  if (torrent.onDemand === isWhole) await own.ask("onDemand", { hash, v: !isWhole, remember: false });
+}
+
+/** The most that is paid for a block of it, by the site that pays. */
+function payment({ infoHash: hash, spentFine }: EngineTorrent, users: Session[]): bigint {
+  const could = users.filter(({ site, open }) => site !== null && open?.payment && left(sites.of(site)) > 0n);
+  const before = book.payers.get(hash);
+  const payer = could.some(({ site }) => site === before) ? before : could[0]?.site;
+  if (!payer) return 0n;
+  book.pays(hash, payer, spentFine);
+  const wishes = could.filter(({ site }) => site === payer).flatMap(({ gate }) => gate?.titles.get(hash) ?? []);
+  return price(ceiling(sites.of(payer)), wishes);
+}
+
+/** No page uses it any more, maybe. One of which nothing is to stay is deleted with its last page. */
+async function unused(hash: string): Promise<void> {
+  await apply(hash);
+  if (own && !library.has(hash) && !mine.has(hash) && usersOf(hash).length === 0)
+    await own.ask("remove", { hash, deleteData: true });
 }
 
 // ---------------------------------------------------------------------------------- pages
@@ -142,8 +232,9 @@ function attach(session: Session): void {
   session.engine = port1;
   session.gate?.engineIsNew();
   port1.onmessage = ({ data }: MessageEvent<FromEngine>) => {
-    if (session.gate) session.gate.fromEngine(data);
-    else session.port.postMessage(data);
+    if (session.gate) return session.gate.fromEngine(data);
+    if (data.t === "ok" && session.adds.delete(data.id)) wantsWhole(String(data.v), true);
+    session.port.postMessage(data);
   };
   engine.attach(port2);
   say(session, { t: "opened" });
@@ -165,18 +256,53 @@ function gateOf(session: Session, origin: string): Gate {
     took: (hash) => {
       sites.took(origin, hash);
       awaited.dispatchEvent(new Event(hash));
-      if (!costs.has(hash)) costs.set(hash, 0n);
-      const before = payers.get(hash);
-      const pays = usersOf(hash).some(({ site }) => site === before);
-      if (session.open?.payment && !(before !== undefined && pays)) payers.set(hash, origin);
-      keepBook();
-      if (own) void keepTitle(own, hash);
+      changed(hash);
+    },
+    wishes: changed,
+    leaves: async (hash) => {
+      readers.look();
+      await inTurn(() => keepTitle(hash, origin));
+    },
+    left: (hash) => void inTurn(() => unused(hash)),
+    reads: (hash) => readers.reads(origin, hash),
+    pays: (hash) => session.open?.payment != null && book.payers.get(hash) === origin,
+    inUse: () => titlesOf(origin).size,
+    get onDemand() {
+      return settings.payment !== null;
     },
     now: () => Date.now(),
     toEngine: (message) => session.engine?.postMessage(message),
     toPage: (message) => session.port.postMessage(message),
     mayPayFrom,
+    paysFrom: () => void inTurn(newAccount),
   });
+}
+
+/** Those that pages of the site use. */
+function titlesOf(origin: string): Set<string> {
+  return new Set(
+    [...sessions].filter(({ site }) => site === origin).flatMap(({ gate }) => [...(gate?.titles.keys() ?? [])]),
+  );
+}
+
+/** The user fetches it whole, or takes that back. */
+function wantsWhole(hash: string, whole: boolean): void {
+  library.add(hash);
+  if (whole) mine.add(hash);
+  else mine.delete(hash);
+  changed(hash);
+}
+
+/** What a page of the extension asks of the engine, and what the host has to know of it. */
+function ownAsks(session: Session, message: unknown): void {
+  const { t, id, hash, onDemand, v } = (message ?? {}) as Record<string, unknown>;
+  if (t === "add" && onDemand === false) session.adds.add(id);
+  else if (t === "onDemand" && typeof hash === "string") wantsWhole(hash, v === false);
+  else if (t === "remove" && typeof hash === "string") {
+    for (const known of [library, mine, keepers]) known.delete(hash);
+    void keep("keepers", keepers);
+  }
+  session.engine?.postMessage(message);
 }
 
 function arrived(port: RuntimePort): void {
@@ -184,12 +310,24 @@ function arrived(port: RuntimePort): void {
   const isOwn = isOurs(sender);
   const origin = isOwn ? null : originOf(sender?.origin ?? sender?.url);
   if (!isOwn && origin === null) return void port.disconnect();
-  const session: Session = { port, site: origin, open: null, gate: null, engine: null, asked: new Map() };
+  const session: Session = {
+    port,
+    site: origin,
+    open: null,
+    gate: null,
+    engine: null,
+    asked: new Map(),
+    adds: new Set(),
+  };
   port.onDisconnect.addListener(() => leaves(session));
   port.onMessage.addListener((message) => {
-    if (session.gate && isWalletAnswer(message)) walletSaid(session, message);
-    else if (session.engine && session.gate) session.gate.fromPage(message);
-    else if (session.engine && isOwn) session.engine.postMessage(message);
+    if ((message as { t?: unknown } | null)?.t === "bye") {
+      leaves(session);
+      return port.disconnect();
+    }
+    if (session.gate && isWalletAnswer(message)) return void (session.gate.mayAsk() && walletSaid(session, message));
+    if (session.engine && session.gate) session.gate.fromPage(message);
+    else if (session.engine && isOwn) ownAsks(session, message);
     else if (isOpen(message) && !session.open) void ready.then(() => opens(session, message));
   });
   sessions.add(session);
@@ -204,7 +342,8 @@ async function opens(session: Session, open: Opening): Promise<void> {
   const reason = refusal(session, open);
   if (reason !== null) {
     say(session, { t: "refused", message: reason });
-    return void sessions.delete(session);
+    sessions.delete(session);
+    return session.port.disconnect();
   }
   session.open = open;
   const { site } = session;
@@ -273,25 +412,29 @@ function enter(session: Session): void {
   if (session.site !== null && session.open && paysElsewhere(session.open)) {
     const message = "The Piecework extension pays by another vault than this site, or by none.";
     say(session, { t: "refused", message });
-    return void leaves(session);
+    leaves(session);
+    return void session.port.disconnect();
   }
   if (session.site !== null) session.gate = gateOf(session, session.site);
   if (own) attach(session);
-  void budgets().catch(() => undefined);
+  void inTurn(settle);
 }
 
 function leaves(session: Session): void {
-  sessions.delete(session);
-  session.engine?.postMessage({ t: "bye" });
-  session.engine?.close();
-  session.engine = null;
+  if (!sessions.delete(session)) return;
   for (const { reject } of session.asked.values()) reject(new Error("The page with the wallet was closed."));
   session.asked.clear();
-  const { gate } = session;
-  if (gate)
-    for (const hash of gate.titles)
-      if (!usersOf(hash).length) void own?.ask("onDemand", { hash, v: true, remember: false });
-  void count().then(budgets);
+  readers.look();
+  const { gate, site, engine: port } = session;
+  const titles = [...(gate?.titles.keys() ?? [])];
+  session.engine = null;
+  void inTurn(async () => {
+    for (const hash of titles) if (site !== null) await keepTitle(hash, site).catch(() => undefined);
+    port?.postMessage({ t: "bye" });
+    port?.close();
+    await settle();
+    for (const hash of titles) await unused(hash);
+  });
 }
 
 function usersOf(hash: string): Session[] {
@@ -310,118 +453,106 @@ function taken(hash: string): Promise<void> {
   });
 }
 
-/** A reader of a file: of a page that uses the title. */
-function reads(port: RuntimePort): void {
-  const origin = originOf(port.sender?.origin ?? port.sender?.url);
-  const isOwn = isOurs(port.sender);
-  let reader: MessagePort | null = null;
-  port.onMessage.addListener((message) => {
-    if (reader) return reader.postMessage(message === "cancel" ? "cancel" : "pull");
-    const { hash, file, start, end, suffix, longest } = (message ?? {}) as Record<string, unknown>;
-    const uses = (one: Session) => (isOwn ? one.site === null : one.site === origin && one.gate?.mayRead(hash));
-    const begin = (session: Session | undefined) => {
-      if (!session?.engine) return port.postMessage({ error: "no such file", status: 404 });
-      const { port1, port2 } = new MessageChannel();
-      reader = port1;
-      port1.onmessage = ({ data }: MessageEvent<unknown>) => port.postMessage(data);
-      const wanted = Object.entries({ file, start, end, suffix, longest }).filter(
-        ([, value]) => typeof value === "number",
-      );
-      session.engine.postMessage({ t: "stream", hash, ...Object.fromEntries(wanted), port: port2 }, [port2]);
-    };
-    const session = [...sessions].find(uses);
-    const waits = !session && [...sessions].some((one) => one.site === origin && one.open?.again);
+/** The readers of files. One of a page that was closed, or whose site was taken back, ends. */
+const readers = new Readers({
+  of: (port) => ({ isOwn: isOurs(port.sender), origin: originOf(port.sender?.origin ?? port.sender?.url) }),
+  session: (site, hash) => [...sessions].find((one) => one.site === site && (site === null || one.gate?.mayRead(hash))),
+  ended(site, hash) {
+    for (const { gate } of [...sessions].filter((one) => one.site === site)) gate?.looksAnew(String(hash));
+  },
+  async settled(site, hash) {
+    const isThere = [...sessions].some((one) => one.site === site && (site === null || one.gate?.mayRead(hash)));
+    const waits = !isThere && [...sessions].some((one) => one.site === site && one.open?.again);
     // A page that comes from a host that ended tells this one its titles in a moment.
-    if (waits) void taken(String(hash)).then(() => begin([...sessions].find(uses)));
-    else begin(session);
-  });
-  port.onDisconnect.addListener(() => {
-    reader?.postMessage("cancel");
-    reader?.close();
-  });
-}
+    if (waits) await taken(hash);
+    // Nothing is read before its price is known.
+    await turn;
+  },
+});
 
 // ---------------------------------------------------------------------------------- money
 
-/** Titles whose costs are kept: those of before are of the library no more. */
-const MAX_BOOK = 1_024;
-
-function keepBook(): void {
-  costs = new Map([...costs].slice(-MAX_BOOK));
-  payers = new Map([...payers].slice(-MAX_BOOK));
-  void keep("book", { costs, payers });
-}
-
 /** The owner whose deposit is paid from: one that is not used up is not left because a site says so. */
-async function mayPayFrom(owner: string): Promise<boolean> {
+async function mayPayFrom(owner: string, fromNow: boolean): Promise<boolean> {
   const before = await kept<string>("owner");
   const same = before?.toLowerCase() === owner.toLowerCase();
   if (before !== undefined && !same && own) {
     const { money } = await own.ask<MoneySnapshot>("snapshot");
     if (money.balance > 0n) return false;
   }
-  if (!same) await keep("owner", owner);
+  if (fromNow && !same) {
+    await inTurn(settle);
+    await keep("owner", owner);
+    isNewAccount = true;
+  }
   return true;
 }
 
-/** Sites that may spend now. */
+let isNewAccount = false;
+
+/** What the account spent before is counted already. */
+async function newAccount(): Promise<void> {
+  if (isNewAccount) book.newAccount();
+  isNewAccount = false;
+  await settle();
+}
+
+/** Sites with open pages that pay. */
 function paying(): Site[] {
   const origins = [...sessions].filter(({ gate, open }) => gate && open?.payment).map(({ site }) => site ?? "");
-  return [...new Set(origins)].map((origin) => sites.of(origin)).filter((site) => site.allowed && left(site) > 0n);
+  return [...new Set(origins)].map((origin) => sites.of(origin)).filter(({ allowed }) => allowed);
 }
+
+/** What the engine was told last that it may spend. */
+let budgeted = -1n;
+let written = "";
 
 /**
- * What the engine may spend in all: not a unit more than what the sites that use it now may still spend. It holds that
- * by itself; which site has spent what is counted every half second.
+ * Counts what was spent, then lets the engine spend in all not a unit more than what the sites that use it now may
+ * still spend. It holds that by itself. What was spent and is not counted for a site yet is taken off.
  */
-async function budgets(): Promise<void> {
+async function settle(): Promise<void> {
   if (!own || settings.payment === null) return;
   const { money } = await own.ask<MoneySnapshot>("snapshot");
-  const more = paying().reduce((sum, site) => sum + left(site), 0n);
-  spentBefore = money.spentFine;
-  await own.ask("budget", { total: (money.spentFine >> 24n) + more });
-}
-
-let spentBefore = 0n;
-
-/** What the titles cost since the last look is what their sites spent. */
-async function count(): Promise<void> {
-  if (!own || settings.payment === null) return;
-  const { money } = await own.ask<MoneySnapshot>("snapshot");
-  // Another account is paid from, which has spent nothing yet.
-  if (money.spentFine < spentBefore) await budgets();
-  spentBefore = money.spentFine;
-  for (const [hash, origin] of payers) {
-    const torrent = await own.ask<{ spentFine: bigint } | null>("torrent", { hash });
-    const now = torrent?.spentFine ?? 0n;
-    const before = costs.get(hash) ?? 0n;
-    if (now <= before) continue;
-    costs.set(hash, now);
-    sites.spent(origin, hash, now - before);
-    keepBook();
-    if (left(sites.of(origin)) > 0n) continue;
-    await own.ask("maxPrice", { hash, pricePerBlock: 0n });
-    await next(hash, origin);
-  }
-}
-
-/** Another site that uses the title and may spend pays from now on. */
-async function next(hash: string, origin: string): Promise<void> {
-  const other = usersOf(hash).find(
-    ({ site, open }) => site !== origin && open?.payment && left(sites.of(site ?? "")) > 0n,
+  const now = Date.now();
+  if (money.accountReady) book.sum(money.spentFine, now);
+  const touched = new Set<string>();
+  // Only what somebody pays for costs anything.
+  if (book.pending > 0n)
+    for (const [hash, payer] of book.payers) {
+      const torrent = await own.ask<{ spentFine: bigint } | null>("torrent", { hash });
+      const fine = torrent ? book.title(hash, torrent.spentFine) : 0n;
+      sites.spent(payer, hash, fine);
+      if (fine > 0n) touched.add(payer);
+    }
+  const could = paying();
+  const rest = book.unexplained(
+    could.filter((site) => left(site) > 0n).map(({ origin }) => origin),
+    now,
   );
-  if (!other?.site) return;
-  payers.set(hash, other.site);
-  await own?.ask("maxPrice", { hash, pricePerBlock: ceiling(sites.of(other.site)) });
+  for (const origin of rest.fine > 0n ? rest.sites : []) {
+    sites.spentForSome(origin, rest.fine);
+    touched.add(origin);
+  }
+  const { counted, pending, payers } = book;
+  const state = [counted, pending, ...[...payers].flat()].join();
+  if (state !== written) await keep("book", book.kept());
+  written = state;
+  const more = could.reduce((sum, { origin }) => sum + left(sites.of(origin)), 0n) << 24n;
+  const total = (money.spentFine + more - pending) >> 24n;
+  const most = total > 0n ? total : 0n;
+  if (most !== budgeted) await own.ask("budget", { total: most });
+  budgeted = most;
+  // A site at its end pays no more, and another one that uses the title does.
+  for (const origin of touched)
+    if (left(sites.of(origin)) === 0n) for (const [hash, payer] of book.payers) if (payer === origin) await apply(hash);
 }
 
 let counting = false;
 setInterval(() => {
-  if (counting || paying().length === 0) return;
+  if (counting || (paying().length === 0 && book.pending === 0n)) return;
   counting = true;
-  void count()
-    .catch(() => undefined)
-    .finally(() => (counting = false));
+  void inTurn(settle).finally(() => (counting = false));
 }, COUNT_EVERY);
 
 /** Calls of one page's wallet that are not answered. */
@@ -507,6 +638,19 @@ function isOurs(sender: Sender | undefined): boolean {
   return sender?.id === api.runtime.id && (sender?.url?.startsWith(api.runtime.getURL("")) ?? false);
 }
 
+function vaultOf({ payment }: Settings): string {
+  return payment ? `${payment.chainId} ${payment.vault.toLowerCase()}` : "";
+}
+
+/** Budgets are sums of one vault's token: the user sets them anew. */
+async function newVault(): Promise<void> {
+  await turn;
+  sites.newVault();
+  book = new Book();
+  written = "";
+  await keep("book", book.kept());
+}
+
 /** Fields whose change needs another engine. */
 const STARTS_ANEW = ["payment", "trackers", "iceServers", "started"] as const;
 
@@ -523,6 +667,7 @@ async function handle(message: ToHost): Promise<unknown> {
       const before = settings;
       settings = { ...settings, ...message.settings };
       await keep("settings", settings);
+      if (vaultOf(before) !== vaultOf(settings)) await newVault();
       const text = (value: unknown) => JSON.stringify(value);
       if (STARTS_ANEW.some((name) => text(before[name]) !== text(settings[name]))) await start();
       await look();
@@ -550,9 +695,9 @@ async function decided(origin: string): Promise<void> {
       session.port.disconnect();
     }
   }
-  for (const [hash, payer] of payers)
-    if (payer === origin) await own?.ask("maxPrice", { hash, pricePerBlock: ceiling(site) });
-  await budgets();
+  readers.look();
+  await inTurn(settle);
+  titlesOf(origin).forEach(changed);
   await look();
 }
 
@@ -579,7 +724,7 @@ if (isShell)
 
 api.runtime.onConnect.addListener((port) => {
   if (port.name === PAGE) arrived(port);
-  else if (port.name === READER) reads(port);
+  else if (port.name === READER) readers.arrived(port);
 });
 
 /** What was kept is read. A second host waits until the first is gone: two engines would write to the same records. */
@@ -587,8 +732,8 @@ const ready = new Promise<void>((resolve) => {
   void navigator.locks.request("piecework-engine", async () => {
     settings = { ...DEFAULTS, ...(await kept<Settings>("settings")) };
     sites = new Sites((await kept<Site[]>("sites")) ?? [], (list) => void keep("sites", list));
-    const book = await kept<{ costs: typeof costs; payers: typeof payers }>("book");
-    if (book) ({ costs, payers } = book);
+    book = new Book(await kept<Partial<Kept>>("book"), Date.now());
+    keepers = (await kept<typeof keepers>("keepers")) ?? keepers;
     battery = (await (navigator as Machine).getBattery?.().catch(() => null)) ?? null;
     battery?.addEventListener("chargingchange", () => void look());
     await start();

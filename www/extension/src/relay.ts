@@ -4,12 +4,15 @@ import type { FromProvider, Open } from "../../npm/src/provider.ts";
 import { api, type RuntimePort } from "./browser.ts";
 import { PAGE, READER, type Ensure, type Opening } from "./words.ts";
 
-/** Readers of one page at once; the engine has room for 128 of all pages. */
+/** Readers of one client at once; the host has a bound for all of a site. */
 const MAX_READERS = 32;
 /** Hosts that a reader asks, one after the other. */
 const MAX_TRIES = 3;
 /** Milliseconds before a host that ends at once is asked for again. */
 const AGAIN_AFTER = 5_000;
+/** Opens of one document in a row, and milliseconds until one more may come. */
+const MAX_OPENS = 32;
+const OPEN_EVERY = 1_000;
 const GONE = "The Piecework extension was updated, switched off or removed: reload the page.";
 
 /** What a page's port brings. */
@@ -18,11 +21,24 @@ interface FromPage {
   port?: unknown;
 }
 
+/** When the opens of this document that count were. */
+let opens: number[] = [];
+
+function mayOpen(): boolean {
+  const now = Date.now();
+  opens = opens.filter((one) => now - one < MAX_OPENS * OPEN_EVERY);
+  if (opens.length >= MAX_OPENS) return false;
+  opens.push(now);
+  return true;
+}
+
 /** From the page's next message on. `left` is called when the page's client takes its leave. */
 export function relay(page: MessagePort, left: () => void = () => undefined): void {
   let host: Promise<RuntimePort> | null = null;
   let open: Opening | null = null;
   let readers = 0;
+  /** The host let the page in no more, or the page took its leave: nothing is begun again. */
+  let isOver = false;
   /** Whether the host of the moment lets the page in, once it says so. */
   let letIn: (isIn: boolean) => void;
   let opened = new Promise<boolean>((resolve) => (letIn = resolve));
@@ -34,13 +50,18 @@ export function relay(page: MessagePort, left: () => void = () => undefined): vo
     port.onMessage.addListener((message) => {
       const { t } = message as FromProvider;
       if (t === "opened") letIn(true);
-      else if (t === "refused" || t === "gone") letIn(false);
+      else if (t === "refused" || t === "gone") {
+        letIn(false);
+        isOver = true;
+        left();
+      }
       page.postMessage(message);
     });
     const since = Date.now();
     // The host ended, and another one begins: it is told again.
     port.onDisconnect.addListener(() => {
       void api.runtime.lastError; // read, or the browser complains in the page's console
+      if (isOver) return;
       opened = new Promise((resolve) => (letIn = resolve));
       if (Date.now() - since > AGAIN_AFTER) begin(true);
       else setTimeout(begin, AGAIN_AFTER, true);
@@ -50,7 +71,9 @@ export function relay(page: MessagePort, left: () => void = () => undefined): vo
   }
 
   function begin(again: boolean): void {
-    if (open) open = { ...open, again };
+    if (isOver) return;
+    // The press of then asks nothing now.
+    if (open && again) open = { ...open, gesture: false, again };
     // Without an id this script is of an extension that is gone.
     host = api.runtime?.id ? connect() : Promise.reject(new Error(GONE));
     host.catch(() => say({ t: "gone", message: GONE }));
@@ -59,6 +82,9 @@ export function relay(page: MessagePort, left: () => void = () => undefined): vo
   page.onmessage = ({ data }: MessageEvent<FromPage | null>) => {
     if (typeof data !== "object" || data === null) return;
     if (data.t === "open") {
+      // One for each port, until the page takes its leave.
+      if (host || isOver) return;
+      if (!mayOpen()) return say({ t: "refused", message: "The page opens Piecework\u2019s extension too often." });
       const { version, payment, ask } = data as Open;
       const gesture = navigator.userActivation?.isActive ?? false;
       open = { t: "open", version, payment, ask, gesture, again: false };

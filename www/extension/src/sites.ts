@@ -3,8 +3,10 @@
  * them); prices are fine units per block of 16 KiB.
  */
 
-/** Sites that are kept; beyond that the one that was heard of longest ago and is not allowed is forgotten first. */
+/** Sites that the user decided about; beyond that the one that was denied longest ago is forgotten first. */
 const MAX_SITES = 512;
+/** Sites that only asked; the first one is forgotten first. They displace no decision. */
+const MAX_UNDECIDED = 64;
 /** Titles that one site is known to have; the first one is forgotten first. */
 const MAX_TITLES = 256;
 /** Pieces of an origin that are shown and kept. */
@@ -60,6 +62,19 @@ export class Sites {
     if (!this.#all.has(origin)) this.#put(this.of(origin));
   }
 
+  /** Money of another vault: what was allowed and spent was of the last one. */
+  newVault(): void {
+    for (const [origin, site] of this.#all)
+      this.#all.set(origin, {
+        ...site,
+        budget: 0n,
+        spentFine: 0n,
+        ceiling: 0n,
+        titles: site.titles.map(({ hash }) => ({ hash, spentFine: 0n })),
+      });
+    this.#changed(this.list());
+  }
+
   /** Nothing is allowed to it, and nothing is known of it any more. */
   forget(origin: string): void {
     this.#all.delete(origin);
@@ -71,7 +86,13 @@ export class Sites {
   }
 
   spent(origin: string, hash: string, fine: bigint): void {
-    if (fine > 0n) this.#title(origin, hash, fine);
+    if (fine > 0n && this.#all.has(origin)) this.#title(origin, hash, fine);
+  }
+
+  /** It may have spent this; nobody knows for which title. */
+  spentForSome(origin: string, fine: bigint): void {
+    const site = this.#all.get(origin);
+    if (site && fine > 0n) this.#put({ ...site, spentFine: site.spentFine + fine });
   }
 
   #title(origin: string, hash: string, fine: bigint): void {
@@ -85,9 +106,12 @@ export class Sites {
   #put(site: Site): void {
     this.#all.delete(site.origin);
     this.#all.set(site.origin, site);
-    if (this.#all.size > MAX_SITES) {
-      const oldest = this.list().find(({ allowed }) => !allowed);
-      this.#all.delete((oldest ?? site).origin);
+    const undecided = this.list().filter(({ allowed }) => allowed === null);
+    const [first] = undecided;
+    if (first && undecided.length > MAX_UNDECIDED) this.#all.delete(first.origin);
+    if (this.#all.size - undecided.length > MAX_SITES) {
+      const denied = this.list().find(({ allowed }) => allowed === false);
+      this.#all.delete((denied ?? site).origin);
     }
     this.#changed(this.list());
   }

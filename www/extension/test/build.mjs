@@ -5,7 +5,9 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 await build({
-  entryPoints: ["gate", "sites", "settings"].map((name) => join(here, "../src", `${name}.ts`)),
+  entryPoints: ["book", "gate", "readers", "relay", "sites", "settings", "wishes"].map((name) =>
+    join(here, "../src", `${name}.ts`),
+  ),
   format: "esm",
   target: "es2022",
   outdir: join(here, "build"),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Gate, MAX_TITLES_OF_PAGE } from "./build/gate.js";
+import { Gate, MAX_TITLES_OF_PAGE, MAX_TITLES_OF_SITE } from "./build/gate.js";
 
 const HASH = "ab".repeat(20);
 const OTHER = "cd".repeat(20);
@@ -16,11 +16,19 @@ const SITE = {
 
 /** A gate, what came through it, and an engine that answers when it is told to. */
 function gate(site = {}, { mayPay = true } = {}) {
-  const seen = { engine: [], page: [], took: [] };
+  const seen = { engine: [], page: [], took: [], left: [], changed: [], reads: false, pays: true, inUse: 0 };
   const state = { ...SITE, ...site };
   const one = new Gate({
     site: () => state,
     took: (hash) => seen.took.push(hash),
+    wishes: (hash) => seen.changed.push(hash),
+    leaves: async () => undefined,
+    left: (hash) => seen.left.push(hash),
+    reads: () => seen.reads,
+    pays: () => seen.pays,
+    inUse: () => seen.inUse,
+    onDemand: false,
+    paysFrom: () => undefined,
     now: () => seen.now ?? 0,
     toEngine: (message) => seen.engine.push(message),
     toPage: (message) => seen.page.push(message),
@@ -54,23 +62,17 @@ test("nothing of a page reaches the engine before its site is allowed", () => {
   assert.equal(one.mayRead(HASH), false);
 });
 
-test("a page reaches only the titles that it took up itself", () => {
+test("a page reaches only the titles that it took up itself", async () => {
   const made = withTitle();
-  for (const t of [
-    "torrent",
-    "source",
-    "leave",
-    "remove",
-    "pause",
-    "resume",
-    "onDemand",
-    "select",
-    "webSeed",
-    "maxPrice",
-  ]) {
+  for (const t of ["torrent", "source", "pause", "resume", "onDemand", "select", "webSeed", "maxPrice"]) {
     const { reached, answer } = ask(made, t, { hash: OTHER, files: [], url: "https://a.example/" });
     assert.equal(reached, undefined, t);
     assert.equal(answer.t, "err", t);
+  }
+  for (const t of ["leave", "remove"]) {
+    made.one.fromPage({ t, id: 99, hash: OTHER });
+    await new Promise((resolve) => setTimeout(resolve));
+    assert.equal(made.seen.page.at(-1).t, "err", t);
   }
   made.one.fromPage({ t: "play", hash: OTHER, player: 1, file: 0, position: 0, rate: 1 });
   assert.equal(made.seen.engine.length, 1);
@@ -100,11 +102,41 @@ test("what is the user's own is asked of the engine by no site", () => {
   }
 });
 
-test("a page's title is removed from the page, not from the library", () => {
+test("a title that a page removes is left by the page, and its host is told", async () => {
   const made = withTitle();
-  const { reached } = ask(made, "remove", { hash: HASH, deleteData: true });
-  assert.deepEqual(reached, { t: "leave", hash: HASH, id: 2 });
+  made.one.fromPage({ t: "remove", id: 2, hash: HASH, deleteData: true });
   assert.equal(made.one.mayRead(HASH), false);
+  // What is added meanwhile is not left with it.
+  made.one.fromPage({ t: "add", id: 3, magnet: MAGNET });
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual(made.seen.engine[1], { t: "leave", hash: HASH, id: 2 });
+  assert.equal(made.seen.engine[2].t, "add");
+  made.one.fromEngine({ t: "ok", id: 2, v: undefined });
+  assert.deepEqual(made.seen.left, [HASH]);
+});
+
+test("what a page wants of a title goes to the host, which asks the engine for all pages", () => {
+  const made = withTitle();
+  const wish = made.one.titles.get(HASH);
+  assert.equal(wish.whole, true);
+  for (const [t, fields] of Object.entries({
+    pause: {},
+    onDemand: { v: true },
+    maxPrice: { pricePerBlock: 5n },
+    select: { files: [0], priority: "skip" },
+  })) {
+    const { reached, answer } = ask(made, t, { hash: HASH, ...fields });
+    assert.deepEqual([reached, answer.t], [undefined, "ok"], t);
+  }
+  wish.learn(["normal", "normal"], true);
+  assert.deepEqual(
+    [wish.paused, wish.onDemand, wish.price, wish.priority(0), wish.priority(1)],
+    [true, true, 5n, "skip", "normal"],
+  );
+  assert.deepEqual(made.seen.changed, Array(4).fill(HASH));
+  const { reached } = ask(made, "add", { magnet: MAGNET, onDemand: false, files: [0], maxPricePerBlock: 9n }, HASH);
+  assert.deepEqual([reached.onDemand, reached.files, reached.maxPricePerBlock], [true, undefined, undefined]);
+  assert.match(ask(made, "select", { hash: HASH, files: [0], priority: "x" }).answer.message, /priority/);
 });
 
 test("the greeting tells the site's own titles, and nothing by which the user is known elsewhere", () => {
@@ -126,28 +158,63 @@ test("the greeting tells the site's own titles, and nothing by which the user is
   assert.deepEqual(answer.v, plain);
 });
 
-test("a title's state tells nothing of other sites and visits", () => {
-  const made = withTitle({ titles: [{ hash: HASH, spentFine: 3n }] });
-  const engine = {
-    kept: true,
-    uploaded: 9,
-    uploadRate: 9,
-    earnedFine: 9n,
-    pricePerBlock: 9n,
-    spentFine: 9n,
-    verified: 1,
-  };
-  const { answer } = ask(made, "torrent", { hash: HASH }, engine);
-  const own = {
-    kept: false,
-    uploaded: 0,
-    uploadRate: 0,
-    earnedFine: 0n,
-    pricePerBlock: 0n,
-    spentFine: 3n,
-    verified: 1,
-  };
-  assert.deepEqual(answer.v, own);
+/** A title as the engine has it, with what is nobody's business. */
+const PEER = { paidFine: 9n, blocks: 9, pricePerBlock: 9n, active: true, note: "secret" };
+const ENGINE_TITLE = {
+  infoHash: HASH,
+  name: "film",
+  state: "downloading",
+  onDemand: false,
+  kept: true,
+  failure: null,
+  length: 100,
+  pieceLength: 10,
+  pieceCount: 10,
+  have: Uint8Array.of(0x80, 0),
+  verified: 10,
+  selectedLength: 100,
+  selectedVerified: 10,
+  blockCount: 10,
+  files: [{ path: ["a"], length: 100, priority: "normal" }],
+  downloaded: 10,
+  uploaded: 9,
+  wasted: 0,
+  downloadRate: 77,
+  uploadRate: 9,
+  pricePerBlock: 9n,
+  maxPricePerBlock: 999_999n,
+  spentFine: 9n,
+  earnedFine: 9n,
+  maxCostFine: 9n,
+  peers: [
+    { id: 1, client: "x", haveCount: 1, downloadRate: 77, uploadRate: 9, uploaded: 9, buying: PEER, selling: PEER },
+  ],
+  webSeeds: [
+    { url: "https://mine.example/?a", state: "downloading", note: "", downloaded: 5, downloadRate: 5 },
+    { url: "https://other.example/?token", state: "downloading", note: "", downloaded: 5, downloadRate: 5 },
+  ],
+  swarm: null,
+  addedLater: "a field of a later engine",
+};
+
+test("a title's state tells a page nothing of other sites and visits", () => {
+  const made = gate({ titles: [{ hash: HASH, spentFine: 3n }] });
+  made.seen.pays = false;
+  ask(made, "add", { magnet: MAGNET, onDemand: true, webSeeds: ["https://mine.example/?a"] }, HASH);
+  const look = (more) => ask(made, "torrent", { hash: HASH }, { ...ENGINE_TITLE, ...more }).answer.v;
+  const first = look({});
+  assert.deepEqual([first.kept, first.uploaded, first.spentFine, first.maxPricePerBlock], [false, 0, 3n, 1_000n]);
+  const zeros = ["uploadRate", "downloadRate"].map((key) => first[key]);
+  assert.deepEqual(zeros.concat(first.peers[0].downloadRate, first.webSeeds[0].downloadRate), [0, 0, 0, 0]);
+  const text = JSON.stringify(first, (_, v) => (typeof v === "bigint" ? String(v) : v));
+  for (const word of ["secret", "token", "addedLater", "999999"]) assert.equal(text.includes(word), false, word);
+  // What comes for another site is not seen by a page that neither fetches nor reads the title.
+  const more = { have: Uint8Array.of(0xff, 0xc0), verified: 100, selectedVerified: 100, state: "seeding" };
+  const idle = look(more);
+  assert.deepEqual([idle.have, idle.verified, idle.state], [Uint8Array.of(0x80, 0), 10, "downloading"]);
+  made.seen.reads = true;
+  const reading = look(more);
+  assert.deepEqual([reading.have, reading.downloadRate, reading.state], [Uint8Array.of(0xff, 0xc0), 77, "seeding"]);
 });
 
 test("the money that a page sees is what its site may spend", () => {
@@ -159,17 +226,8 @@ test("the money that a page sees is what its site may spend", () => {
   assert.deepEqual([answer.v.trackers, answer.v.torrents], [[], undefined]);
 });
 
-test("a page's price is cut to the ceiling, and to nothing when its budget is spent", () => {
-  const made = withTitle();
-  const price = (pricePerBlock) => ask(made, "maxPrice", { hash: HASH, pricePerBlock }).reached.pricePerBlock;
-  assert.equal(price(5_000n), 1_000n);
-  assert.equal(price(5n), 5n);
-  assert.equal(price("5"), 1_000n);
-  made.state.spentFine = 100n << 24n;
-  assert.equal(price(5n), 0n);
-  const add = (fields) => ask(made, "add", { magnet: MAGNET, ...fields }, HASH).reached;
-  assert.equal(add({ maxPricePerBlock: 5n }).maxPricePerBlock, 0n);
-  assert.equal(add({}).maxPricePerBlock, 0n);
+test("an add carries no price and no word on what is whole", () => {
+  const add = (fields) => ask(gate(), "add", { magnet: MAGNET, ...fields }, HASH).reached;
   assert.deepEqual(
     [add({ pricePerBlock: 0n }).pricePerBlock, add({ check: "complete" }).check, add({ content: "x" }).content],
     [undefined, "resume", undefined],
@@ -218,29 +276,42 @@ test("a page names no server that it could not ask itself", () => {
   ];
   const { reached } = ask(gate(), "add", { magnet: MAGNET, trackers, webSeeds });
   assert.deepEqual([reached.trackers, reached.webSeeds], [["wss://a.example"], ["https://a.example"]]);
+  for (const name of ["localhost.", "127.0.0.2", "0.0.0.0", "[::ffff:127.0.0.1]", "[::1]", "a.localhost"]) {
+    const { reached: other } = ask(gate(), "add", { magnet: MAGNET, trackers: [`wss://${name}`] });
+    assert.deepEqual(other.trackers, [], name);
+  }
   const local = ask(gate({ origin: "http://127.0.0.1:80" }), "add", { magnet: MAGNET, trackers });
   assert.deepEqual(local.reached.trackers, ["wss://a.example", "ws://127.0.0.1:1", "wss://localhost"]);
 });
 
-test("an account is named by a site that may spend, and does not replace one with a deposit", async () => {
+test("an account is named by a site that may spend, and where the host pays from another one both are refused", async () => {
   const none = gate({ budget: 0n });
-  assert.equal(ask(none, "accountId", { owner: "0x1" }).reached, undefined);
   const other = gate({}, { mayPay: false });
-  other.one.fromPage({ t: "account", id: 1, owner: "0x1" });
-  await null;
-  await null;
-  assert.deepEqual([other.seen.engine, other.seen.page[0].t], [[], "err"]);
+  for (const [made, t] of [none, other].flatMap((made) => [
+    [made, "account"],
+    [made, "accountId"],
+  ])) {
+    made.one.fromPage({ t, id: made.seen.page.length + 1, owner: "0x1" });
+    await new Promise((resolve) => setTimeout(resolve));
+    assert.deepEqual([made.seen.engine, made.seen.page.at(-1).t], [[], "err"]);
+  }
 });
 
-test("events of other titles and of the whole engine stay outside", () => {
-  const { one, seen } = withTitle();
-  const before = seen.page.length;
-  for (const hash of [OTHER, null]) one.fromEngine({ t: "event", e: "warning", hash, text: "x" });
-  one.fromEngine({ t: "event", e: "piece", hash: HASH, piece: 1 });
-  assert.deepEqual(
-    seen.page.slice(before).map(({ e }) => e),
-    ["piece"],
-  );
+test("a page hears of its titles what it asked for, and of no other", () => {
+  const { one, seen } = gate();
+  ask({ one, seen }, "add", { magnet: MAGNET, onDemand: true }, HASH);
+  const heard = (hash) => {
+    const before = seen.page.length;
+    for (const e of ["piece", "peer", "peerclosed", "warning", "payment", "paymentneeded", "ready", "error"])
+      one.fromEngine({ t: "event", e, hash });
+    return seen.page.slice(before).map(({ e }) => e);
+  };
+  assert.deepEqual([heard(OTHER), heard(null)], [[], []]);
+  assert.deepEqual(heard(HASH), ["payment", "paymentneeded", "ready", "error"]);
+  seen.pays = false;
+  assert.deepEqual(heard(HASH), ["ready", "error"]);
+  seen.reads = true;
+  assert.deepEqual(heard(HASH), ["piece", "peer", "peerclosed", "warning", "ready", "error"]);
 });
 
 test("no page reads the chain for the extension, and no page answers for another", () => {
@@ -261,9 +332,16 @@ test("a page has so many titles, and asks so often", () => {
     assert.ok(ask(made, "add", { magnet: `magnet:?xt=urn:btih:${hash}` }, hash).reached);
   }
   assert.match(ask(made, "add", { magnet: MAGNET }).answer.message, /at most/);
+  const crowded = gate();
+  crowded.seen.inUse = MAX_TITLES_OF_SITE;
+  assert.match(ask(crowded, "add", { magnet: MAGNET }).answer.message, /A site/);
   let refused = 0;
   for (let i = 0; i < 2_000; i++) if (!ask(made, "snapshot", {}, { money: {} }).reached) refused++;
   assert.ok(refused >= 1_000, `${refused} refused`);
+  // A player's place counts, too.
+  const before = made.seen.engine.length;
+  made.one.fromPage({ t: "play", hash: "0".repeat(40), player: 1, file: 0, position: 0, rate: 1 });
+  assert.deepEqual([made.seen.engine.length, made.one.mayAsk()], [before, false]);
   made.seen.now = 60_000;
   assert.ok(ask(made, "snapshot", {}, { money: {} }).reached);
 });

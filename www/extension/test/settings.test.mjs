@@ -43,11 +43,26 @@ test("what a site spent counts against its budget, and stays when the user decid
   assert.deepEqual(kept[0].titles, [{ hash: "h", spentFine: (4n << 24n) + 1n }]);
 });
 
-test("of many sites that only asked, those that are allowed are kept", () => {
+test("of many sites that only asked, few are kept, and no decision goes for them", () => {
   let kept = [];
   const sites = new Sites([], (list) => (kept = list));
   sites.decide("https://allowed.example", { allowed: true, budget: 0n, ceiling: 0n });
+  sites.decide("https://denied.example", { allowed: false, budget: 0n, ceiling: 0n });
   for (let i = 0; i < 2_000; i++) sites.asked(`https://${i}.example`);
-  assert.equal(kept.length, 512);
+  assert.equal(kept.length, 64 + 2);
   assert.equal(sites.of("https://allowed.example").allowed, true);
+  assert.equal(sites.of("https://denied.example").allowed, false);
+  for (let i = 0; i < 2_000; i++) sites.decide(`https://${i}.example`, { allowed: false, budget: 0n, ceiling: 0n });
+  assert.equal(sites.of("https://allowed.example").allowed, true);
+  assert.ok(kept.length <= 512 + 64, `${kept.length}`);
+});
+
+test("another vault's budgets are set anew", () => {
+  const sites = new Sites([], () => undefined);
+  const site = "https://a.example";
+  sites.decide(site, { allowed: true, budget: 10n, ceiling: 1n });
+  sites.spent(site, "h", 1n << 24n);
+  sites.newVault();
+  const plain = { allowed: true, budget: 0n, spentFine: 0n, ceiling: 0n, titles: [{ hash: "h", spentFine: 0n }] };
+  assert.deepEqual(sites.of(site), { origin: site, ...plain });
 });

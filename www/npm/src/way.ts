@@ -12,6 +12,9 @@ import type { Store } from "./stores.js";
  */
 export type EngineChoice = "auto" | "own" | "extension" | MessagePort;
 
+/** Milliseconds that a client which may use an engine of its own waits for that of the extension. */
+const EXTENSION_WITHIN = 3_000;
+
 /** The way by this choice. Where it is not known at once, requests wait. */
 export function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEvents): Way {
   const own = () => new Link(options, events);
@@ -32,7 +35,17 @@ export function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEv
     events.failed(error instanceof PieceworkError ? error : new PieceworkError(error.message));
     throw error;
   };
-  return new Eventually(opened().catch(instead));
+  const remote = opened();
+  return new Eventually((choice === "auto" ? inTime(remote) : remote).catch(instead));
+}
+
+/** Fails when it takes too long, and takes leave of what comes after that. */
+async function inTime(remote: Promise<Way>): Promise<Way> {
+  const late = new Promise<null>((resolve) => setTimeout(resolve, EXTENSION_WITHIN, null));
+  const first = await Promise.race([remote, late]);
+  if (first) return first;
+  remote.then((way) => way.destroy()).catch(() => undefined);
+  throw new PieceworkError("The Piecework extension did not answer in time.");
 }
 
 /** The port of an extension that answers; null: none does. */

@@ -169,6 +169,17 @@ test("by itself a client goes to the extension, and has an engine of its own whe
   assert.equal(engines.length, count + 1);
 });
 
+test("an extension that does not answer in time is not waited for, and what comes later is left", async (t) => {
+  const end = provider(t);
+  extension(t, end);
+  const client = new Client({});
+  t.after(() => client.destroy());
+  await end.next("open");
+  assert.equal((await client.stats()).isHost, true);
+  end.say({ t: "opened" });
+  await end.next("bye");
+});
+
 test("a client that is told to uses its own engine alone; one that needs the extension says so", async (t) => {
   const end = provider(t);
   extension(t, end);

@@ -534,9 +534,10 @@ fn a_free_peer_that_had_nothing_to_do_for_a_while_is_not_left_for_a_seller() {
             net.run_for(Duration::from_secs(60));
             bought.push(revealed(&net, film, 2));
         }
-        // The first pieces are due at once, and nobody was measured yet.
+        // The first pieces of each read are due at once, and nobody was measured lately. A peer that is passed over
+        // brings nothing of a half, which has four pieces.
         assert!(
-            bought[0] <= 3 * 16 && bought[1] == bought[0],
+            bought[0] <= 2 * 16 && bought[1] - bought[0] <= 2 * 16,
             "seed {seed}: {bought:?}"
         );
     });

@@ -510,25 +510,29 @@ export class Client extends Emitter<ClientEvents> {
 
   /**
    * Puts money and a bond (default 1.25 times as much) into the vault: one prompt with EIP-5792, else two.
-   * Both come back by {@link exit} and {@link withdraw}, less what was spent. The signal ends the waiting, and no
+   * Both come back by {@link exit} and {@link withdraw}, less what was spent. With `ifBelow` nothing is deposited where
+   * the wallet's account of an earlier visit can pay that much already. The signal ends the waiting, and no
    * prompt comes after it; a prompt that the wallet shows, and a transaction that was sent, are not taken back, and the
    * next call takes up what came of them.
    */
   async deposit({
     amount,
     bond,
+    ifBelow,
     signal,
   }: {
     amount: Decimal;
     bond?: Decimal;
+    ifBelow?: Decimal;
     signal?: AbortSignal | null;
   }): Promise<AccountInfo> {
     const { terms } = this.#paying();
     const units = terms.parse(amount);
     const secured = bond === undefined ? bondFor(units) : terms.parse(bond);
+    const least = ifBelow === undefined ? null : terms.parse(ifBelow);
     signal?.throwIfAborted();
     return abortable(
-      this.#wallet().then((payments) => payments.deposit(units, secured, signal)),
+      this.#wallet().then((payments) => payments.deposit(units, secured, signal, least)),
       signal,
     );
   }
@@ -582,7 +586,10 @@ export class Client extends Emitter<ClientEvents> {
     );
   }
 
-  /** Takes back the rest of deposit and bond, once the waiting time is over. The signal is as that of {@link exit}. */
+  /**
+   * Takes back the rest of deposit and bond, once the waiting time is over: before that it is refused with the time,
+   * and nothing is sent. The signal is as that of {@link exit}.
+   */
   async withdraw(options: { signal?: AbortSignal | null } = {}): Promise<void> {
     options.signal?.throwIfAborted();
     return abortable(

@@ -264,7 +264,7 @@ export declare class Client extends Emitter<ClientEvents> {
      * hexadecimal digits, 32 of base32, or 20 bytes). An info hash alone takes up a torrent that is stored here, with its
      * own trackers, else a torrent to be found by the trackers that are given.
      */
-    add(source: TorrentSource, options?: AddOptions): Promise<Torrent>;
+    add(source: TorrentSource, options?: AddOptions, ...callback: []): Promise<Torrent>;
     /**
      * The torrent of this client that an info hash, a magnet link or a parsed torrent means; null if there is none. Of a
      * .torrent file look for its `infoHash` in {@link torrents}.
@@ -275,7 +275,7 @@ export declare class Client extends Emitter<ClientEvents> {
     /** {@link Torrent.remove} of the torrent that {@link get} gives. */
     remove(source: Parameters<Client["get"]>[0], options?: {
         deleteData?: boolean;
-    }): Promise<void>;
+    }, ...callback: []): Promise<void>;
     /** Bytes per second that the engine gets for all torrents. */
     get downloadSpeed(): number;
     /** Bytes per second that the engine gives. */
@@ -289,7 +289,7 @@ export declare class Client extends Emitter<ClientEvents> {
      * "file 1" and so on. Files that change meanwhile are refused, and so are those of a torrent that is in use and not
      * all here.
      */
-    seed(files: FileSource | Iterable<FileSource>, options?: SeedOptions): Promise<Torrent>;
+    seed(files: FileSource | Iterable<FileSource>, options?: SeedOptions, ...callback: []): Promise<Torrent>;
     /** Info hashes of torrents stored here by earlier visits, for {@link add}. */
     stored(): Promise<string[]>;
     /**
@@ -400,7 +400,7 @@ export declare class Client extends Emitter<ClientEvents> {
     /** The address that this browser is paid at; null without payments or before the engine runs. */
     get payee(): string | null;
     /** Ends this client. If this client runs the engine, the engine says goodbye and makes everything durable first. */
-    destroy(): Promise<void>;
+    destroy(...callback: []): Promise<void>;
 }
 
 // ---- source

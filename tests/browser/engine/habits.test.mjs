@@ -146,7 +146,12 @@ test("a torrent is added by every form that names one, found by them, and remove
   assert.deepEqual(unknown, [null, null, "this client has no such torrent: see client.torrents"]);
 
   for (const [call, says] of [
-    ["client.add('x', () => 0)", /^add\(source\) gives a promise in place of a callback: const torrent = await/],
+    ["client.add('x', () => 0)", /^add\(source\) gives a promise in place of a callback: await client\.add\(source\)$/],
+    ["client.add('x', {}, () => 0)", /^add\(source\) gives a promise in place of a callback/],
+    ["client.seed([new Uint8Array(1)], {}, () => 0)", /^seed\(files\) gives a promise in place of a callback/],
+    ["client.remove('x', () => 0)", /^remove\(source\) gives a promise in place of a callback/],
+    ["client.remove('x', {}, () => 0)", /^remove\(source\) gives a promise in place of a callback/],
+    ["client.destroy(() => 0)", /^destroy\(\) gives a promise in place of a callback/],
     ["client.seed(new Blob(['x']), () => 0)", /^seed\(files\) gives a promise/],
     ["client.add('x', { announce: [] })", /^there is no option announce: trackers does this here$/],
     ["client.seed(new Blob(['x']), { urlList: [] })", /^there is no option urlList: webSeeds does this here$/],

@@ -116,6 +116,35 @@ test("a number that is none is named with what to write", async () => {
   }
 });
 
+test("a vault without a price, a misspelt attribute and a missing or silent tracker are said", async () => {
+  const page = await (await site())();
+  const magnet = "magnet:?xt=urn:btih:0123456789012345678901234567890123456789";
+  const vault = { vault: `0x${"44".repeat(20)}`, "chain-id": "1", token: `0x${"55".repeat(20)}` };
+  const say = async (attributes, role, words) => {
+    await make(page, { src: magnet, ...attributes });
+    await page.waitForFunction(
+      ([role, words]) => {
+        const { shadowRoot } = document.querySelector("#player");
+        return new RegExp(words).test(shadowRoot.querySelector(`[role=${role}]`).textContent);
+      },
+      [role, words],
+    );
+    await page.evaluate(() => document.querySelector("#player").remove());
+  };
+  await say(vault, "alert", "^The attribute max-price-per-gb is missing beside vault: .* or 0 to pay nothing");
+  await say(
+    { ...vault, deployment: "d.json" },
+    "alert",
+    "^The attribute max-price-per-gb is missing beside deployment",
+  );
+  await say({}, "status", "^No tracker is named, .*the attribute trackers");
+  const gone = await page.evaluate(() => window.heard.filter(([name]) => name === "warning").length);
+  assert.equal(gone, 0);
+  await say({ tracker: "ws://127.0.0.1:9" }, "status", "^No tracker is named");
+  assert.equal(await page.evaluate(() => window.heard.filter(([name]) => name === "warning").length), 1);
+  await say({ trackers: "ws://127.0.0.1:9" }, "status", "^No tracker can be reached, .*ws://127\\.0\\.0\\.1:9");
+});
+
 test("subtitles of the page and of the torrent are offered, and one is read when its viewer chooses it", async () => {
   const tracker = await signaling();
   const own = join(folder("words"), "own.vtt");

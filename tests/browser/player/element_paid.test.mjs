@@ -6,8 +6,8 @@ import { make, soldFilm } from "../support/paid/element.mjs";
 import { test } from "../support/tests.mjs";
 import { violations } from "./axe.mjs";
 
-/** The page with the element and the wallet in it. */
-async function embed({ url, wallet }, attributes) {
+/** The page with the element and the wallet in it. It notes these events of the element, with sums as text. */
+async function embed({ url, wallet }, attributes, events = []) {
   const browser = await launch(await browserPath());
   ending(() => browser.close());
   await wallet.injectInto(browser.context);
@@ -17,6 +17,13 @@ async function embed({ url, wallet }, attributes) {
   page.on("pageerror", (error) => page.problems.push(error.message));
   page.on("console", (message) => message.type() === "error" && page.problems.push(message.text()));
   await page.goto(url);
+  await page.evaluate((names) => {
+    window.heard = [];
+    const plain = (detail) =>
+      Object.fromEntries(Object.entries(detail ?? {}).map(([name, value]) => [name, String(value)]));
+    for (const name of names)
+      document.addEventListener(name, ({ detail }) => window.heard.push([name, plain(detail)]), { capture: true });
+  }, events);
   await page.evaluate(make, attributes);
   return page;
 }
@@ -153,5 +160,79 @@ test("a deposit that is used up, or on its way back, is offered again, up to the
   const opened = (await film.scene.chain.events()).filter(({ name }) => name === "Opened");
   assert.equal(opened.length, 2);
   assert.equal((await film.seeder.ask("redeem")).ok, true);
+  assert.deepEqual(page.problems, []);
+});
+
+test("a film above the page's limit offers nothing and says both prices, and is offered once the limit rises", async () => {
+  const film = await soldFilm();
+  const page = await embed(film, { ...film.attributes, "max-price-per-gb": "5" }, ["pricetoohigh", "paymentneeded"]);
+  await page.waitForFunction(() => window.heard.length > 0);
+  assert.match(
+    await status(page).textContent(),
+    /^Sellers ask 17\.6\d* pwUSD per GB; this page pays at most 5 pwUSD: nothing is bought from them\.$/,
+  );
+  assert.equal(await offer(page).isVisible(), false);
+  const [[name, { pricePerGB, maxPricePerGB, cost }]] = await page.evaluate(() => window.heard);
+  assert.deepEqual([name, pricePerGB.slice(0, 3), maxPricePerGB], ["pricetoohigh", "176", "5000000"]);
+  // By the price that is asked, as the offer names it below, and not by the limit.
+  assert.match(cost, /^457\d\d\d$/);
+  // The sentence stays when the film's beginning cannot be read.
+  await page.waitForTimeout(1_500);
+  assert.match(await status(page).textContent(), /^Sellers ask/);
+
+  // The same by a limit of the title's own, under the page's.
+  await page.evaluate(() => document.querySelector("#player").remove());
+  await page.evaluate(make, film.attributes);
+  await offer(page).waitFor();
+  await page.evaluate(() => {
+    window.heard = [];
+    return document.querySelector("#player").torrent.setMaxPricePerGB("5");
+  });
+  await page.waitForFunction(() => window.heard.some(([name]) => name === "pricetoohigh"));
+  assert.equal(await offer(page).isVisible(), false);
+  await page.evaluate(() => document.querySelector("#player").torrent.setMaxPricePerGB("20"));
+  await offer(page).waitFor();
+  assert.match(await offer(page).textContent(), /at most 0\.457\d* pwUSD at the prices that are asked/);
+  await page.waitForFunction(
+    () => document.querySelector("#player").shadowRoot.querySelector("[role=status]").textContent === "",
+  );
+  const keep = page.getByRole("button", { name: "Keep the whole title" });
+  const sum = async (locator) =>
+    /at most (0\.\d+) pwUSD at the prices that are asked/.exec(await locator.textContent())[1];
+  assert.equal(await sum(keep), await sum(offer(page)));
+  assert.deepEqual(film.wallet.prompts, []);
+  assert.deepEqual(page.problems, []);
+});
+
+test("a reload without a node of the page's takes no second deposit: the wallet's account is read first", async () => {
+  const film = await soldFilm();
+  const { "rpc-url": _, ...attributes } = film.attributes;
+  const page = await embed(film, attributes);
+  await take(page, "This title costs");
+  await page.waitForFunction(() => document.querySelector("#player").video.currentTime > 1);
+  const [sent, spent] = [film.wallet.sent.length, (await stats(page)).spent];
+
+  await page.reload();
+  await page.evaluate(make, attributes);
+  await take(page, "This title costs");
+  await page.waitForFunction(
+    async (spent) => (await document.querySelector("#player").client.stats()).money.spent > BigInt(spent),
+    spent,
+  );
+  await page.waitForFunction(() => document.querySelector("#player").video.currentTime > 1);
+  assert.equal(await offer(page).isVisible(), false);
+  assert.equal(film.wallet.sent.length, sent);
+  assert.equal((await film.scene.chain.events()).filter(({ name }) => name === "Opened").length, 1);
+  assert.deepEqual(page.problems, []);
+});
+
+test("a title that costs money, on a page that names no vault, is said to need one", async () => {
+  const film = await soldFilm();
+  const { magnet, trackers } = film.attributes;
+  const page = await embed(film, { magnet, trackers });
+  await page.waitForFunction(() =>
+    document.querySelector("#player").shadowRoot.querySelector("[role=status]").textContent.includes("give nothing"),
+  );
+  assert.match(await status(page).textContent(), /If this title costs money, the page has to name the vault/);
   assert.deepEqual(page.problems, []);
 });

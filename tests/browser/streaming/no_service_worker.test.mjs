@@ -58,11 +58,67 @@ test("a stranger's file that plays as a Blob is no document of the site", async 
   const mounts = { "/piecework-sw.js": join(folder("nothing"), "sw.js") };
   const page = await open((await browser()).context, await site({ mounts, policy: null }));
   await page.run("start({})");
-  const type = await page.run(`client
-    .seed(new File(["<script>parent.stranger = true</script>"], "page.html", { type: "text/html" }), { trackers: [] })
-    .then((torrent) => torrent.files[0].url())
-    .then(async (url) => (await fetch(url)).headers.get("content-type"))`);
-  assert.equal(type, "application/octet-stream");
+  // A type that is known by the name: an image elsewhere, and a document with scripts in a tab or a frame.
+  const svg = '<svg xmlns="http://www.w3.org/2000/svg"><script>parent.stranger = true</script></svg>';
+  await page.run(`client.seed(new File([${JSON.stringify(svg)}], "page.svg"), { trackers: [] })
+    .then(({ files }) => void Object.assign(window, { file: files[0] }))`);
+  assert.equal(await page.run("file.type"), "image/svg+xml");
+  const urls = {
+    "file.url()": "file.url()",
+    "file.blob()": "file.blob().then((blob) => URL.createObjectURL(blob))",
+    "torrent.fetch()":
+      "client.torrents[0].fetch(0).then((answer) => answer.blob()).then((blob) => URL.createObjectURL(blob))",
+  };
+  for (const [name, url] of Object.entries(urls)) {
+    const type = await page.run(`${url}.then(async (url) => (await fetch(url)).headers.get("content-type"))`);
+    assert.equal(type, "application/octet-stream", name);
+  }
+  // The same bytes by the type that the name tells do run.
+  const runs = (blob) =>
+    page.run(`new Promise((resolve) => {
+      window.stranger = false;
+      const frame = document.createElement("iframe");
+      const done = () => resolve(window.stranger);
+      frame.onload = done;
+      frame.src = URL.createObjectURL(${blob});
+      document.body.append(frame);
+      setTimeout(done, 2_000); // what is downloaded instead is not told
+    })`);
+  assert.equal(await runs(`new Blob([${JSON.stringify(svg)}], { type: file.type })`), true);
+});
+
+test("without a service worker a subtitle file is fetched when its viewer chooses it, and no other", async () => {
+  const [url, tracker] = [await bare(), await signaling()];
+  const seeder = await open((await browser()).context, url);
+  await seeder.run(`start({ trackers: ["${tracker}"] })`);
+  const PIECE = 16_384;
+  const words = "WEBVTT\n\n00:00.000 --> 00:20.000\nGood evening\n\nNOTE ".padEnd(PIECE, "x");
+  const hash = await seeder.run(`client.seed([
+    new File([new Uint8Array(2 * ${PIECE})], "film.mp4"),
+    new File([${JSON.stringify(words)}], "film.de.vtt"),
+    new File([${JSON.stringify(words)}], "film.en.vtt"),
+  ], { name: "with words", pieceLength: ${PIECE} }).then(({ infoHash }) => infoHash)`);
+  const page = await open((await browser()).context, url);
+  await page.run(`import("/dist/player.js").then(() => {
+    window.player = document.createElement("piecework-player");
+    player.setAttribute("ice-servers", "none");
+    player.setAttribute("trackers", "${tracker}");
+    player.setAttribute("src", "magnet:?xt=urn:btih:${hash}");
+    document.body.append(player);
+  })`);
+  const until = (expression) =>
+    page.run(`new Promise((resolve) => {
+      const look = () => (${expression} ? resolve(true) : setTimeout(look, 50));
+      look();
+    })`);
+  await until("player.video.textTracks.length === 2");
+  const here = () =>
+    page.run("player.torrent.refresh().then(() => player.torrent.files.map((file) => file.downloaded))");
+  assert.deepEqual((await here()).slice(1), [0, 0]);
+  await page.run(`void (player.video.textTracks[1].mode = "showing")`);
+  await until("player.video.textTracks[1].cues?.length > 0");
+  assert.equal(await page.run("player.video.textTracks[1].cues[0].text"), "Good evening");
+  assert.deepEqual((await here()).slice(1), [0, PIECE]);
 });
 
 test("a second tab without a service worker is told of the first, and takes over when that is closed", async () => {

@@ -1,7 +1,7 @@
 // `npx piecework copy`, as a site owner types it.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "../../browser/support/tests.mjs";
 import { project, sh, write } from "../support/projects.mjs";
@@ -75,6 +75,30 @@ test("the command overwrites what it wrote, and nothing else without --force", a
   writeFileSync(join(folder, "public/piecework/worker.js"), "// edited\n");
   assert.match((await refused(folder, "npx piecework copy public")).text, /public\/piecework\/worker\.js\. Nothing/);
   assert.equal(readFileSync(join(folder, "public/piecework/worker.js"), "utf8"), "// edited\n");
+});
+
+test("the command writes through no link, and over no record of another program's", async () => {
+  const folder = await project("copied-links", { files: { "elsewhere/worker.js": "// theirs\n" } });
+  const theirs = () => readdirSync(join(folder, "elsewhere"));
+  mkdirSync(join(folder, "public"));
+  symlinkSync(join(folder, "elsewhere"), join(folder, "public/piecework"));
+  for (const flag of ["", "--force "]) {
+    const { text } = await refused(folder, `npx piecework copy ${flag}public`);
+    assert.match(text, /public\/piecework\/? is a link: name the folder that it leads to/);
+  }
+  assert.deepEqual(theirs(), ["worker.js"]);
+  rmSync(join(folder, "public/piecework"));
+  for (const foreign of ['{"files": ["a.js"]}', "[]", "null", '{"version": 3, "sha256": {}}', "no JSON"]) {
+    write(folder, { "public/piecework/copied.json": foreign });
+    const { text } = await refused(folder, "npx piecework copy public");
+    assert.match(text, /copied\.json is not the record of an earlier copy: move it away/, foreign);
+    assert.equal(readFileSync(join(folder, "public/piecework/copied.json"), "utf8"), foreign);
+  }
+  rmSync(join(folder, "public/piecework/copied.json"));
+  write(folder, { "elsewhere/copied.json": '{"version": "0", "sha256": {}}' });
+  symlinkSync(join(folder, "elsewhere/copied.json"), join(folder, "public/piecework/copied.json"));
+  assert.match((await refused(folder, "npx piecework copy public")).text, /not the record of an earlier copy/);
+  assert.equal(readFileSync(join(folder, "elsewhere/copied.json"), "utf8"), '{"version": "0", "sha256": {}}');
 });
 
 test("the command explains itself, and names what is wrong with its words", async () => {

@@ -31,6 +31,7 @@ test("the tarball has README, picture, licences and types, and no source of test
     "player.png",
     "docs/page.md",
     "docs/webtorrent.md",
+    "docs/streams.md",
     "dist/types/index.d.ts",
     "dist/sw.js",
   ])

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 const path = join(dirname(fileURLToPath(import.meta.url)), "../../../www/npm/README.md");
 export const MAGNET = "magnet:?xt=urn:btih:…";
 export const TRACKER = "wss://tracker.example";
+const NODE = "https://rpc.example";
 
 /** Every code block: its heading, its language, the file's name if a line with it stands above, and its text. */
 export function blocks(document = path) {
@@ -43,7 +44,7 @@ function payingAttributes() {
  */
 export function filled(
   files,
-  { free: { magnet }, tracker },
+  { free: { magnet }, tracker, scene },
   more = ` ${payingAttributes()}`,
   needed = [MAGNET, TRACKER],
 ) {
@@ -55,7 +56,8 @@ export function filled(
     const linked = text
       .replaceAll(MAGNET, inMarkup ? escaped(magnet) : magnet)
       .replaceAll(`trackers="${TRACKER}"`, `trackers="${tracker}"${more}`)
-      .replaceAll(TRACKER, tracker);
+      .replaceAll(TRACKER, tracker)
+      .replaceAll(NODE, scene?.anvil.url ?? NODE);
     return [name, linked];
   };
   const result = Object.fromEntries(Object.entries(files).map(fill));

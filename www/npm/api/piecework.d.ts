@@ -264,7 +264,7 @@ export declare class Client extends Emitter<ClientEvents> {
      * hexadecimal digits, 32 of base32, or 20 bytes). An info hash alone takes up a torrent that is stored here, with its
      * own trackers, else a torrent to be found by the trackers that are given.
      */
-    add(source: TorrentSource, options?: AddOptions): Promise<Torrent>;
+    add(source: TorrentSource, options?: AddOptions, ...callback: []): Promise<Torrent>;
     /**
      * The torrent of this client that an info hash, a magnet link or a parsed torrent means; null if there is none. Of a
      * .torrent file look for its `infoHash` in {@link torrents}.
@@ -275,7 +275,7 @@ export declare class Client extends Emitter<ClientEvents> {
     /** {@link Torrent.remove} of the torrent that {@link get} gives. */
     remove(source: Parameters<Client["get"]>[0], options?: {
         deleteData?: boolean;
-    }): Promise<void>;
+    }, ...callback: []): Promise<void>;
     /** Bytes per second that the engine gets for all torrents. */
     get downloadSpeed(): number;
     /** Bytes per second that the engine gives. */
@@ -289,7 +289,7 @@ export declare class Client extends Emitter<ClientEvents> {
      * "file 1" and so on. Files that change meanwhile are refused, and so are those of a torrent that is in use and not
      * all here.
      */
-    seed(files: FileSource | Iterable<FileSource>, options?: SeedOptions): Promise<Torrent>;
+    seed(files: FileSource | Iterable<FileSource>, options?: SeedOptions, ...callback: []): Promise<Torrent>;
     /** Info hashes of torrents stored here by earlier visits, for {@link add}. */
     stored(): Promise<string[]>;
     /**
@@ -333,13 +333,15 @@ export declare class Client extends Emitter<ClientEvents> {
     get walletAddress(): string | null;
     /**
      * Puts money and a bond (default 1.25 times as much) into the vault: one prompt with EIP-5792, else two.
-     * Both come back by {@link exit} and {@link withdraw}, less what was spent. The signal ends the waiting, and no
+     * Both come back by {@link exit} and {@link withdraw}, less what was spent. With `ifBelow` nothing is deposited where
+     * the wallet's account of an earlier visit can pay that much already. The signal ends the waiting, and no
      * prompt comes after it; a prompt that the wallet shows, and a transaction that was sent, are not taken back, and the
      * next call takes up what came of them.
      */
-    deposit({ amount, bond, signal, }: {
+    deposit({ amount, bond, ifBelow, signal, }: {
         amount: Decimal;
         bond?: Decimal;
+        ifBelow?: Decimal;
         signal?: AbortSignal | null;
     }): Promise<AccountInfo>;
     /** The connected wallet's account, as the chain has it. */
@@ -372,7 +374,10 @@ export declare class Client extends Emitter<ClientEvents> {
     exit(options?: {
         signal?: AbortSignal | null;
     }): Promise<AccountInfo>;
-    /** Takes back the rest of deposit and bond, once the waiting time is over. The signal is as that of {@link exit}. */
+    /**
+     * Takes back the rest of deposit and bond, once the waiting time is over: before that it is refused with the time,
+     * and nothing is sent. The signal is as that of {@link exit}.
+     */
     withdraw(options?: {
         signal?: AbortSignal | null;
     }): Promise<void>;
@@ -395,7 +400,7 @@ export declare class Client extends Emitter<ClientEvents> {
     /** The address that this browser is paid at; null without payments or before the engine runs. */
     get payee(): string | null;
     /** Ends this client. If this client runs the engine, the engine says goodbye and makes everything durable first. */
-    destroy(): Promise<void>;
+    destroy(...callback: []): Promise<void>;
 }
 
 // ---- source
@@ -783,7 +788,10 @@ export declare class TorrentFile extends Emitter<FileEvents> {
     [Symbol.asyncIterator](options?: ReadOptions): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>;
     /** All of it, or a part. */
     arrayBuffer(options?: ReadOptions): Promise<ArrayBuffer>;
-    /** All of it, or a part, with its media type. */
+    /**
+     * All of it, or a part, with its media type: but `application/octet-stream` for what a browser makes a document of
+     * (SVG and other XML), because the URL of a Blob is of the page's own origin, and the bytes are a stranger's.
+     */
     blob(options?: ReadOptions): Promise<Blob>;
     /** All of it, or a part, as UTF-8. */
     text(options?: ReadOptions): Promise<string>;
@@ -871,9 +879,10 @@ export declare class Payments {
     destroy(): void;
     /**
      * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. A deposit that was sent earlier,
-     * and whose end nobody saw, is followed first. If it was the same and has arrived, the wallet is asked for nothing.
+     * and whose end nobody saw, is followed first. If it was the same and has arrived, or if the account can pay `ifBelow`
+     * already, the wallet is asked for nothing.
      */
-    deposit(amount: bigint, bond: bigint, signal?: AbortSignal | null): Promise<AccountInfo>;
+    deposit(amount: bigint, bond: bigint, signal?: AbortSignal | null, ifBelow?: bigint | null): Promise<AccountInfo>;
     /** This wallet's account with this browser's session key. */
     account(): Promise<AccountInfo>;
     redeem(due: boolean, signal?: AbortSignal | null): Promise<{
@@ -1349,7 +1358,8 @@ declare const Base: typeof HTMLElement;
  *
  * Events, none of which bubbles: those of the video but `error`; `torrent` (its `detail` is the {@link Torrent}, which
  * is ready), `done` (all that was wanted is here), `paymentneeded` (`{ pricePerGB, cost, reason }`, in base units;
- * the element shows its offer), `funded` (a deposit pays for the title), `warning` (a sentence) and `error` (the error;
+ * the element shows its offer), `pricetoohigh` (`{ pricePerGB, maxPricePerGB, cost }`, in base units: every price
+ * that is asked is above the page's limit, and nothing is offered), `funded` (a deposit pays for the title), `warning` (a sentence) and `error` (the error;
  * the element shows its message).
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with

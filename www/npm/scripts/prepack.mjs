@@ -17,5 +17,5 @@ const [, element] = read("page").split(/^(?=## The element$)/m);
 if (!element) throw new Error('docs/page.md has no heading "The element"');
 mkdirSync("docs", { recursive: true });
 writeFileSync("docs/page.md", unlinked(element));
-writeFileSync("docs/webtorrent.md", unlinked(read("webtorrent")));
+for (const name of ["webtorrent", "streams"]) writeFileSync(`docs/${name}.md`, unlinked(read(name)));
 await import("./build.mjs");

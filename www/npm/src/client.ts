@@ -312,8 +312,8 @@ export class Client extends Emitter<ClientEvents> {
    * hexadecimal digits, 32 of base32, or 20 bytes). An info hash alone takes up a torrent that is stored here, with its
    * own trackers, else a torrent to be found by the trackers that are given.
    */
-  async add(source: TorrentSource, options: AddOptions = {}): Promise<Torrent> {
-    renamed(options, "add(source)");
+  async add(source: TorrentSource, options: AddOptions = {}, ...callback: []): Promise<Torrent> {
+    renamed(options, "add(source)", callback);
     const { signal } = options;
     signal?.throwIfAborted();
     const lists = listsOf(options);
@@ -330,7 +330,12 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** {@link Torrent.remove} of the torrent that {@link get} gives. */
-  async remove(source: Parameters<Client["get"]>[0], options: { deleteData?: boolean } = {}): Promise<void> {
+  async remove(
+    source: Parameters<Client["get"]>[0],
+    options: { deleteData?: boolean } = {},
+    ...callback: []
+  ): Promise<void> {
+    renamed(options, "remove(source)", callback);
     const torrent = this.get(source);
     if (!torrent) throw new PieceworkError("this client has no such torrent: see client.torrents");
     await torrent.remove(options);
@@ -366,8 +371,8 @@ export class Client extends Emitter<ClientEvents> {
    * "file 1" and so on. Files that change meanwhile are refused, and so are those of a torrent that is in use and not
    * all here.
    */
-  async seed(files: FileSource | Iterable<FileSource>, options: SeedOptions = {}): Promise<Torrent> {
-    renamed(options, "seed(files)");
+  async seed(files: FileSource | Iterable<FileSource>, options: SeedOptions = {}, ...callback: []): Promise<Torrent> {
+    renamed(options, "seed(files)", callback);
     const { signal, created, onProgress: progress, pieceLength, comment, createdBy } = options;
     signal?.throwIfAborted();
     const lists = listsOf(options);
@@ -510,25 +515,29 @@ export class Client extends Emitter<ClientEvents> {
 
   /**
    * Puts money and a bond (default 1.25 times as much) into the vault: one prompt with EIP-5792, else two.
-   * Both come back by {@link exit} and {@link withdraw}, less what was spent. The signal ends the waiting, and no
+   * Both come back by {@link exit} and {@link withdraw}, less what was spent. With `ifBelow` nothing is deposited where
+   * the wallet's account of an earlier visit can pay that much already. The signal ends the waiting, and no
    * prompt comes after it; a prompt that the wallet shows, and a transaction that was sent, are not taken back, and the
    * next call takes up what came of them.
    */
   async deposit({
     amount,
     bond,
+    ifBelow,
     signal,
   }: {
     amount: Decimal;
     bond?: Decimal;
+    ifBelow?: Decimal;
     signal?: AbortSignal | null;
   }): Promise<AccountInfo> {
     const { terms } = this.#paying();
     const units = terms.parse(amount);
     const secured = bond === undefined ? bondFor(units) : terms.parse(bond);
+    const least = ifBelow === undefined ? null : terms.parse(ifBelow);
     signal?.throwIfAborted();
     return abortable(
-      this.#wallet().then((payments) => payments.deposit(units, secured, signal)),
+      this.#wallet().then((payments) => payments.deposit(units, secured, signal, least)),
       signal,
     );
   }
@@ -582,7 +591,10 @@ export class Client extends Emitter<ClientEvents> {
     );
   }
 
-  /** Takes back the rest of deposit and bond, once the waiting time is over. The signal is as that of {@link exit}. */
+  /**
+   * Takes back the rest of deposit and bond, once the waiting time is over: before that it is refused with the time,
+   * and nothing is sent. The signal is as that of {@link exit}.
+   */
   async withdraw(options: { signal?: AbortSignal | null } = {}): Promise<void> {
     options.signal?.throwIfAborted();
     return abortable(
@@ -630,7 +642,8 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** Ends this client. If this client runs the engine, the engine says goodbye and makes everything durable first. */
-  async destroy(): Promise<void> {
+  async destroy(...callback: []): Promise<void> {
+    renamed({}, "destroy()", callback);
     removeEventListener("online", this.#online);
     removeEventListener("offline", this.#online);
     this.#payments?.destroy();
@@ -837,10 +850,10 @@ const NAMES: Record<string, string> = {
   creationDate: "created",
 };
 
-/** Refuses what a user of WebTorrent may take for options, and says what does it here. */
-function renamed(options: unknown, call?: string): void {
-  if (typeof options === "function" && call)
-    throw new PieceworkError(`${call} gives a promise in place of a callback: const torrent = await client.${call}`);
+/** Refuses what a user of WebTorrent may take for options, or gives behind them, and says what does it here. */
+function renamed(options: unknown, call?: string, behind: readonly unknown[] = []): void {
+  if (call && [options, ...behind].some((one) => typeof one === "function"))
+    throw new PieceworkError(`${call} gives a promise in place of a callback: await client.${call}`);
   const theirs = Object.keys(options ?? {}).find((name) => Object.hasOwn(NAMES, name));
   if (theirs) throw new PieceworkError(`there is no option ${theirs}: ${NAMES[theirs]} does this here`);
 }

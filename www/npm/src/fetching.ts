@@ -1,5 +1,6 @@
 /** The answers of `torrent.fetch`: a module that a page loads when it first calls that. */
 import { asked, bare, headersOf, outside, plain, tagOf } from "./answering.js";
+import { typeOfBytes } from "./mime.js";
 
 /** What is asked of a file, as `fetch` takes it. */
 export type FetchOptions = Pick<RequestInit, "method" | "headers" | "signal">;
@@ -8,7 +9,7 @@ export type FetchOptions = Pick<RequestInit, "method" | "headers" | "signal">;
 interface Source {
   readonly index: number;
   readonly length: number;
-  readonly type: string;
+  readonly name: string;
   isNamed(name: number | string): boolean;
   late(start: number, end: number, signal: AbortSignal | null | undefined): ReadableStream<Uint8Array<ArrayBuffer>>;
 }
@@ -33,7 +34,7 @@ export function respond(
   const end = Math.min(range?.end ?? length, length);
   // No range lies in an empty file, and Content-Range could not name it.
   if (range && start >= end) return outside(length);
-  const head = headersOf({ start, end, length }, range !== null, tag, file.type);
+  const head = headersOf({ start, end, length }, range !== null, tag, typeOfBytes(file.name));
   const body = isHead || start === end ? null : file.late(start, end, signal);
   return new Response(body, { status: range ? 206 : 200, headers: head });
 }

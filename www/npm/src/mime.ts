@@ -1,3 +1,5 @@
+const OPAQUE = "application/octet-stream";
+
 /** Media types by the ending of a name: what browsers play or show, and streams that are cut into segments. */
 const TYPES: Record<string, string> = {
   mp4: "video/mp4",
@@ -31,8 +33,20 @@ const TYPES: Record<string, string> = {
   pdf: "application/pdf",
 };
 
+/** Types that a browser makes a document of, with scripts in it: every XML is one (RFC 7303). */
+const DOCUMENT = /\b(?:html|xml)\b/;
+
+/**
+ * The type of the bytes of a file where they come without the headers that keep a document apart: a Blob's URL is of
+ * the page's own origin.
+ */
+export function typeOfBytes(name: string): string {
+  const type = typeOf(name);
+  return DOCUMENT.test(type) ? OPAQUE : type;
+}
+
 /** The media type of a file of this name; `application/octet-stream` if the ending says nothing. */
 export function typeOf(name: string): string {
   const ending = name.slice(name.lastIndexOf(".") + 1).toLowerCase();
-  return Object.hasOwn(TYPES, ending) ? (TYPES[ending] as string) : "application/octet-stream";
+  return Object.hasOwn(TYPES, ending) ? (TYPES[ending] as string) : OPAQUE;
 }

@@ -72,6 +72,14 @@ const FARTHEST_TIME = 2 ** 48 / 1_000;
  */
 const LEAST_EXIT_DELAY_SECONDS = 86_400n;
 
+/** What the engine says of its account. */
+interface Spendable {
+  /** It was read from the chain. */
+  accountReady: boolean;
+  /** Can still be promised, in base units. */
+  free: bigint;
+}
+
 /** A batch of claims that the engine hands out for redemption. */
 interface Batch {
   tag: number;
@@ -267,11 +275,17 @@ export class Payments {
 
   /**
    * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. A deposit that was sent earlier,
-   * and whose end nobody saw, is followed first. If it was the same and has arrived, the wallet is asked for nothing.
+   * and whose end nobody saw, is followed first. If it was the same and has arrived, or if the account can pay
+   * `ifBelow` already, the wallet is asked for nothing.
    */
-  deposit(amount: bigint, bond: bigint, signal?: AbortSignal | null): Promise<AccountInfo> {
-    return this.#alone("deposit", `${amount} ${bond}`, (wallet, sender) =>
-      this.#deposit(wallet, sender, amount, bond, signal),
+  deposit(
+    amount: bigint,
+    bond: bigint,
+    signal?: AbortSignal | null,
+    ifBelow: bigint | null = null,
+  ): Promise<AccountInfo> {
+    return this.#alone("deposit", `${amount} ${bond} ${ifBelow}`, (wallet, sender) =>
+      this.#deposit(wallet, sender, amount, bond, signal, ifBelow),
     );
   }
 
@@ -281,18 +295,30 @@ export class Payments {
     amount: bigint,
     bond: bigint,
     signal: AbortSignal | null | undefined,
+    ifBelow: bigint | null,
   ): Promise<AccountInfo> {
     await wallet.switchChain();
     const arrived = await sender.earlier("deposit", ({ deposit }) => this.#hasArrived(wallet, deposit));
-    if (arrived?.deposit?.amount !== String(amount) || arrived.deposit.bond !== String(bond)) {
+    const isSame = arrived?.deposit?.amount === String(amount) && arrived.deposit.bond === String(bond);
+    if (!isSame && !(ifBelow !== null && (await this.#canPay(wallet, ifBelow))))
       await this.#sendDeposit(wallet, sender, amount, bond, signal);
-    }
     // Now the session key is worth keeping. If the browser refuses to keep it, no deposit is lost: deposits are found
     // again by the owner's address.
     keepStorage();
     await this.#host.request("account", { owner: wallet.address });
     await this.#host.request("refresh");
     return this.#account(wallet);
+  }
+
+  /** Whether this wallet's account is one that pays, and so much of it is not promised yet, as far as is known. */
+  async #canPay(wallet: Wallet, least: bigint): Promise<boolean> {
+    const { id, sessionKey, held } = await this.#own(wallet);
+    const { known, withdrawn, exitAt, balance } = await this.#read(wallet, id, sessionKey);
+    if (!known || withdrawn || exitAt !== null || held) return false;
+    const { money } = await this.#host.request<{ money: Spendable }>("snapshot");
+    // The engine may not have read the account yet: the chain has.
+    const free = money.accountReady && money.free < balance ? money.free : balance;
+    return free > 0n && free >= least;
   }
 
   async #sendDeposit(
@@ -552,6 +578,15 @@ export class Payments {
   async #withdraw(wallet: Wallet, sender: Sender, of?: { id: string; sessionKey: string }): Promise<void> {
     await wallet.switchChain();
     const { id, sessionKey } = of ?? (await this.#own(wallet));
+    const { exitAt, known, withdrawn } = await this.#read(wallet, id, sessionKey);
+    // The vault would refuse it, and the gas would be gone.
+    if (!known) throw new PieceworkError("This wallet has no deposit here: nothing is to be withdrawn.");
+    if (exitAt === null && !withdrawn)
+      throw new PieceworkError("The waiting time was not started: call exit() first, and withdraw() when it is over.");
+    if (exitAt !== null && !withdrawn && exitAt.getTime() > this.#now() * 1_000)
+      throw new PieceworkError(
+        `The deposit can be withdrawn from ${exitAt.toISOString()} on: the waiting time is not over.`,
+      );
     const done = async () => (await this.#read(wallet, id, sessionKey)).withdrawn;
     await this.#once(sender, `withdraw ${id}`, done, () =>
       wallet.send(this.#terms.options.vault, encodeCall("withdraw(address,address)", sessionKey, wallet.address)),
@@ -683,15 +718,20 @@ export class Payments {
     }
   }
 
+  /**
+   * Seconds since the epoch. Any clock may be behind: the machine's, the one that stands still while the machine
+   * sleeps, the last block's. The chain judges by its own.
+   */
+  #now(): number {
+    return Math.max(Date.now() / 1_000, (performance.timeOrigin + performance.now()) / 1_000, this.#blockTime);
+  }
+
   /** An EIP-2612 permit of the exact sum, or null where token or wallet have none. */
   async #permit(wallet: Wallet, value: bigint): Promise<Word[] | null> {
     const { vault, token, chainId } = this.#terms.options;
     const domain = this.#noPermit ? null : await this.#permitDomain(wallet).catch(() => null);
     if (!domain) return null;
-    // Any clock may be behind: the machine's, the one that stands still while the machine sleeps, the last block's. The
-    // chain judges by its own.
-    const now = Math.max(Date.now() / 1_000, (performance.timeOrigin + performance.now()) / 1_000, this.#blockTime);
-    const deadline = Math.floor(now) + 3_600;
+    const deadline = Math.floor(this.#now()) + 3_600;
     const field = (name: string, type: string) => ({ name, type });
     const typed = {
       domain: { ...domain.names, chainId, verifyingContract: token.address },

@@ -14,7 +14,9 @@ import {
   type TorrentStats,
   parseIceServers,
 } from "./index.js";
+import { NAMED_BY_DEPLOYMENT, WHOLE, misspelt } from "./attributes.js";
 import type { Deployment } from "./deployment.js";
+import { aboveLimit, askedPrices, diagnose, tooDear } from "./diagnosis.js";
 import { STYLE } from "./player_style.js";
 import { Subtitles } from "./subtitles.js";
 import { keepUploadAnswer, uploadAnswer } from "./upload_consent.js";
@@ -72,22 +74,14 @@ const VIDEO_EVENTS = [
   "volumechange",
   "waiting",
 ] as const;
-/** Attributes that are whole numbers, and the most of each. */
-const WHOLE: Record<string, number> = {
-  "chain-id": Number.MAX_SAFE_INTEGER,
-  "token-decimals": 36,
-  "upload-limit": Number.MAX_SAFE_INTEGER,
-  "max-gas-percent": 100,
-};
-
-/** Attributes that have no place beside `deployment`. */
-const NAMED_BY_DEPLOYMENT = ["vault", "chain-id", "token", "token-decimals", "token-symbol"] as const;
-
 /** On a server, where pages are made ahead, there are no elements, and the module may be loaded all the same. */
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
 
 const PLAYABLE = /\.(mp4|m4v|webm|mkv|mov|ogv|mp3|m4a|ogg|opus|flac|wav)$/i;
 const DEFAULT_UPLOAD = 2_500_000;
+/** A deposit that can pay this part of the one that is offered is used before another is made. */
+const WORTH_USING = 10n;
+const LOOKING = "Looking for the title …";
 
 /**
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
@@ -102,8 +96,9 @@ const DEFAULT_UPLOAD = 2_500_000;
  *
  * Events, none of which bubbles: those of the video but `error`; `torrent` (its `detail` is the {@link Torrent}, which
  * is ready), `done` (all that was wanted is here), `paymentneeded` (`{ pricePerGB, cost, reason }`, in base units;
- * the element shows its offer), `funded` (a deposit pays for the title), `warning` (a sentence) and `error` (the error;
- * the element shows its message).
+ * the element shows its offer), `pricetoohigh` (`{ pricePerGB, maxPricePerGB, cost }`, in base units: every price
+ * that is asked is above the page's limit, and nothing is offered), `funded` (a deposit pays for the title), `warning`
+ * (a sentence) and `error` (the error; the element shows its message).
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
  * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. With `consent` it asks, and plays
@@ -137,7 +132,7 @@ export class PieceworkPlayer extends Base {
   readonly #keep = document.createElement("button");
   /** Asks whether the element may upload. */
   readonly #consent = document.createElement("div");
-  readonly #subtitles = new Subtitles(this.#video, this);
+  readonly #subtitles = new Subtitles(this.#video, this, (error) => this.#say(message(error)));
   readonly #children = new MutationObserver(() => this.#subtitles.bringIn());
   readonly #offer = document.createElement("div");
   readonly #offerText = document.createElement("p");
@@ -153,6 +148,12 @@ export class PieceworkPlayer extends Base {
   /** The visitor, or the page, agreed to uploading. */
   #agreed = false;
   #off: (() => void)[] = [];
+  /** What stays to be said while nothing else is. */
+  #standing = "";
+  /** What the account lacks, as it was told last; null: nothing was told, or it is offered for. */
+  #unoffered: PaymentLack | null = null;
+  /** Since when somebody is connected, while the player has nothing; a time of `performance.now()`. */
+  #connectedAt = 0;
   /** Ends the listening to the torrent. */
   #left: (() => void) | null = null;
 
@@ -319,9 +320,10 @@ export class PieceworkPlayer extends Base {
     if (turn !== this.#turn) return;
     const source = ATTRIBUTES.map((name) => this.getAttribute(name)?.trim()).find((value) => value);
     if (!source) return this.#say("Nothing to play: this player was given no title.");
-    this.#say("Looking for the title …");
+    this.#say(LOOKING);
     try {
       this.#check();
+      this.#warnOfSlip();
       await this.#readDeployment();
       if (turn !== this.#turn) return;
       const client = this.#connect();
@@ -333,6 +335,7 @@ export class PieceworkPlayer extends Base {
       if (turn !== this.#turn) return void torrent.leave().catch(() => undefined);
       this.torrent = torrent;
       this.#left = torrent.on("done", () => this.#tell("done", torrent));
+      this.#timer = setInterval(() => void this.#show(torrent), 1_000);
       await torrent.ready;
       if (turn !== this.#turn) return;
       const file = fileToPlay(torrent);
@@ -341,10 +344,9 @@ export class PieceworkPlayer extends Base {
       if (turn !== this.#turn) return;
       this.#video.src = url;
       file.follow(this.#video);
-      this.#subtitles.offer(torrent, file).catch(() => undefined); // the film plays without them
+      this.#subtitles.offer(torrent, file);
       this.#say("");
       this.#video.setAttribute("aria-label", `Video: ${file.name}`);
-      this.#timer = setInterval(() => void this.#show(torrent), 1_000);
       this.#tell("torrent", torrent);
     } catch (error) {
       if (turn !== this.#turn) return;
@@ -354,13 +356,28 @@ export class PieceworkPlayer extends Base {
     }
   }
 
-  /** Refuses numbers that are none. The client checks the rest of its options. */
+  /** Refuses numbers that are none, and a vault without a price. The client checks the rest of its options. */
   #check(): void {
+    const place = ["deployment", "vault"].find((name) => this.getAttribute(name));
+    if (place && !this.client && !this.getAttribute("max-price-per-gb")?.trim())
+      throw new Error(
+        `The attribute max-price-per-gb is missing beside ${place}: write the most that is paid for 10^9 bytes, in ` +
+          "tokens, or 0 to pay nothing.",
+      );
     for (const [name, most] of Object.entries(WHOLE)) {
       const value = this.getAttribute(name)?.trim();
       if (value && !(/^[0-9]+$/.test(value) && Number(value) <= most))
         throw new Error(`The attribute ${name} is ${JSON.stringify(value)}: write a whole number, at most ${most}.`);
     }
+  }
+
+  /** Says which attribute may be misspelt: the page hears it, and its developer reads it. */
+  #warnOfSlip(): void {
+    const slip = misspelt(this.getAttributeNames());
+    if (!slip) return;
+    const text = `<piecework-player> has no attribute ${slip.written}: ${slip.meant} may be meant.`;
+    console.warn(text);
+    this.#tell("warning", text);
   }
 
   /** The vault of the attribute `deployment`, before the element makes its client. */
@@ -411,6 +428,9 @@ export class PieceworkPlayer extends Base {
     this.#facts.textContent = "";
     this.#keep.hidden = true;
     this.#offer.hidden = true;
+    this.#standing = "";
+    this.#unoffered = null;
+    this.#connectedAt = 0;
     this.#left?.();
     this.#left = null;
     this.torrent?.leave().catch(() => undefined); // its client may be gone
@@ -481,7 +501,9 @@ export class PieceworkPlayer extends Base {
 
   async #show(torrent: Torrent): Promise<void> {
     const stats = await torrent.stats().catch(() => null);
-    if (!stats) return;
+    if (!stats || torrent !== this.torrent) return;
+    await this.#diagnose(stats);
+    if (stats.length === 0 || torrent !== this.torrent) return;
     const percent = stats.length > 0 ? Math.floor((100 * stats.verified) / stats.length) : 0;
     const rate = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB/s`;
     this.#facts.textContent =
@@ -493,9 +515,43 @@ export class PieceworkPlayer extends Base {
     this.#keep.hidden = hides;
   }
 
-  /** What the rest of a title can cost. */
-  #most({ maxPricePerGB, maxCost }: TorrentStats): string {
-    return maxPricePerGB > 0n && this.client ? `, for at most ${this.client.format(maxCost)} ${this.#symbol}` : "";
+  /** Says what is in the way, and offers a deposit where it was not offered and now helps. */
+  async #diagnose(torrent: TorrentStats): Promise<void> {
+    const client = await this.client?.stats().catch(() => null);
+    if (!client || torrent.infoHash !== this.torrent?.infoHash) return;
+    const asked = askedPrices(torrent);
+    const lack = this.#unoffered;
+    if (lack !== null && asked.length > 0 && aboveLimit(asked, torrent) === null)
+      await this.#offerDeposit(null, lack).catch((error: unknown) => this.#fail(message(error)));
+    const isWaiting = torrent.peers.length > 0 && this.#video.readyState === HTMLMediaElement.HAVE_NOTHING;
+    this.#connectedAt = isWaiting ? this.#connectedAt || performance.now() : 0;
+    const before = this.#standing;
+    this.#standing = diagnose({
+      torrent,
+      client,
+      pays: this.#pays,
+      waited: isWaiting ? performance.now() - this.#connectedAt : 0,
+      format: (units) => this.#sum(units),
+    });
+    if (this.#standing !== before && (this.#standing !== "" || this.#said.textContent === before))
+      this.#say(this.#standing || (torrent.length > 0 ? "" : LOOKING));
+  }
+
+  /** The page names a vault. */
+  get #pays(): boolean {
+    return this.#deployment !== null || this.hasAttribute("vault");
+  }
+
+  /** Base units as text. */
+  #sum(units: bigint): string {
+    return `${this.client?.format(units)} ${this.#symbol}`;
+  }
+
+  /** What the rest of a title can cost, as the offer says it. */
+  #most(stats: TorrentStats): string {
+    if (stats.maxPricePerGB <= 0n || !this.client) return "";
+    const isAsked = askedPrices(stats).some((price) => price <= stats.maxPricePerGB);
+    return `, for at most ${this.#sum(titleCost(stats))} at ${isAsked ? "the prices that are asked" : "this page's limit"}`;
   }
 
   /** A visitor who chose at an earlier visit to keep the title keeps it again by playing it. */
@@ -516,16 +572,23 @@ export class PieceworkPlayer extends Base {
     }
   }
 
-  async #offerDeposit(pricePerGB: bigint, lack: PaymentLack): Promise<void> {
+  /** `heard`: a price of a peer that need not be connected any more. */
+  async #offerDeposit(heard: bigint | null, lack: PaymentLack): Promise<void> {
     const client = this.client;
     const torrent = this.torrent;
-    if (!client || !torrent || !(this.#deployment || this.hasAttribute("vault"))) return;
+    if (!client || !torrent || !this.#pays) return;
     if (lack === "budget")
       return this.#say("The limit that this page set for your deposit is reached: nothing more is bought.");
     const symbol = this.#symbol;
     const [stats, { money }] = await Promise.all([torrent.stats(), client.stats()]);
     if (torrent !== this.torrent) return;
-    const cost = titleCost(stats, stats.maxPricePerGB, pricePerGB);
+    const asked = askedPrices(stats, heard);
+    const lowest = aboveLimit(asked, stats);
+    if (lowest !== null) return this.#refusePrices(stats, lowest, lack);
+    this.#unoffered = null;
+    const limit = stats.maxPricePerGB;
+    const pricePerGB = asked.reduce((low, price) => (price <= limit && price < low ? price : low), limit);
+    const cost = titleCost(stats, limit, heard);
     // What is left of a deposit that is used up goes on paying.
     const left = lack === "usedup" ? money.free : 0n;
     const sum = (name: string) => (this.getAttribute(name) ? client.parse(this.getAttribute(name) ?? "") : null);
@@ -552,6 +615,8 @@ export class PieceworkPlayer extends Base {
     this.#asks =
       `${LACKS[lack]}This title costs ${client.format(pricePerGB)} ${symbol} per GB, at most ` +
       `${client.format(cost)} ${symbol} at the prices that are asked. `;
+    // An account of an earlier visit is seen only once the wallet is connected, where no node is named.
+    this.#isUnseen = lack === "none";
     this.#chose();
     const wallets = this.provider ? [{ id: "", name: "" }] : await client.wallets();
     this.#wallets.replaceChildren(...wallets.map(({ id, name }) => new Option(name, id)));
@@ -562,8 +627,21 @@ export class PieceworkPlayer extends Base {
     this.#tell("paymentneeded", { pricePerGB, cost, reason: lack });
   }
 
+  /** Nothing is offered where nothing would be bought. */
+  #refusePrices(stats: TorrentStats, lowest: bigint, lack: PaymentLack): void {
+    const isNews = this.#unoffered === null;
+    this.#unoffered = lack;
+    this.#offer.hidden = true;
+    this.#standing = tooDear(lowest, stats.maxPricePerGB, (units) => this.#sum(units));
+    this.#say(this.#standing);
+    const cost = titleCost({ ...stats, peers: [] }, lowest, lowest);
+    if (isNews) this.#tell("pricetoohigh", { pricePerGB: lowest, maxPricePerGB: stats.maxPricePerGB, cost });
+  }
+
   /** The sums that are offered. */
   #proposed: ProposedDeposit[] = [];
+  /** There may be a deposit that the engine did not see yet. */
+  #isUnseen = false;
   /** What the title costs, in words. */
   #asks = "";
 
@@ -585,29 +663,21 @@ export class PieceworkPlayer extends Base {
       `spent comes back after you ask for it and the waiting time is over. ${BOND_EXPLAINED} ${SEEN_BY_OTHERS}`;
   }
 
-  /** There is a deposit that can pay for this title. */
-  async #isFunded(client: Client): Promise<boolean> {
-    const stats = await this.torrent?.stats();
-    const account = await client.account();
-    if (!stats || !account.known || account.withdrawn || account.exitAt !== null) return false;
-    const { money } = await client.stats();
-    // The engine may not have read the account yet: the chain has.
-    const free = money.accountReady ? money.free : account.balance;
-    return money.lack === null && free >= stats.maxCost && free > 0n;
-  }
-
   async #deposit(): Promise<void> {
     const [client, chosen] = [this.client, this.#chosen];
     if (!client || !chosen) return;
     const hadFocus = this.shadowRoot?.activeElement === this.#pay;
     this.#pay.disabled = true;
     try {
-      const connects = !client.walletAddress;
-      if (connects)
+      if (!client.walletAddress)
         await client.connectWallet(this.provider ? { provider: this.provider } : this.#wallets.value || undefined);
-      // Without a node of the site's own, a deposit of an earlier visit is seen only once the wallet is connected.
-      if (!connects || !(await this.#isFunded(client)))
-        await client.deposit({ amount: client.format(chosen.amount), bond: client.format(chosen.bond) });
+      const { amount, bond } = chosen;
+      await client.deposit({
+        amount: client.format(amount),
+        bond: client.format(bond),
+        // What an earlier visit deposited is used up first: then another deposit is offered.
+        ...(this.#isUnseen ? { ifBelow: client.format(amount / WORTH_USING) } : {}),
+      });
       this.#offer.hidden = true;
       this.#tell("funded", null);
       this.#say("");
@@ -658,7 +728,7 @@ export class PieceworkPlayer extends Base {
             payments: {
               ...place,
               ...(rpcUrl ? { rpcUrl } : {}),
-              maxPricePerGB: text("max-price-per-gb") || "0",
+              maxPricePerGB: text("max-price-per-gb"),
               ...(text("budget") ? { budget: text("budget") } : {}),
               ...(text("min-redeem") ? { minRedeem: text("min-redeem") } : {}),
               ...(text("coin-price") ? { coinPrice: text("coin-price") } : {}),
@@ -694,6 +764,7 @@ export class PieceworkPlayer extends Base {
   }
 
   #say(text: string): void {
+    text ||= this.#standing;
     if (this.#said.textContent !== text) this.#said.textContent = text;
   }
 }

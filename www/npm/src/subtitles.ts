@@ -7,12 +7,17 @@ const MAX_FILES = 32;
 export class Subtitles {
   readonly #video: HTMLVideoElement;
   readonly #page: ParentNode;
+  readonly #failed: (error: unknown) => void;
   #files: HTMLTrackElement[] = [];
+  /** Those that no service worker streams: each is fetched when its viewer chooses it. */
+  #late = new Map<HTMLTrackElement, TorrentFile>();
 
-  /** `page` has `<track>` elements as children. */
-  constructor(video: HTMLVideoElement, page: ParentNode) {
+  /** `page` has `<track>` elements as children; `failed` hears why a chosen file cannot be read. */
+  constructor(video: HTMLVideoElement, page: ParentNode, failed: (error: unknown) => void) {
     this.#video = video;
     this.#page = page;
+    this.#failed = failed;
+    video.textTracks.addEventListener("change", () => this.#chosen());
   }
 
   /** Takes up the page's `<track>` elements as they are now. */
@@ -21,24 +26,43 @@ export class Subtitles {
     this.#video.replaceChildren(...named.map((track) => track.cloneNode()), ...this.#files);
   }
 
-  /** Offers the `.vtt` files that belong to the film. A browser reads one only when its viewer chooses it. */
-  async offer(torrent: Torrent, film: TorrentFile): Promise<void> {
+  /**
+   * Offers the `.vtt` files that belong to the film, whose URL is known. A browser reads one only when its viewer
+   * chooses it.
+   */
+  offer(torrent: Torrent, film: TorrentFile): void {
     const files = besideFilm(torrent.files, film).slice(0, MAX_FILES);
-    this.#files = await Promise.all(
-      files.map(async ({ file, language, label }) =>
-        Object.assign(document.createElement("track"), {
-          kind: "subtitles",
-          src: await file.url(),
-          srclang: language,
-          label,
-        }),
-      ),
-    );
+    this.#late.clear();
+    this.#files = files.map(({ file, language, label }) => {
+      const named = { kind: "subtitles", srclang: language, label };
+      const track = Object.assign(document.createElement("track"), named);
+      const url = file.streamURL;
+      if (url === null) this.#late.set(track, file);
+      else track.src = url;
+      return track;
+    });
     this.bringIn();
+  }
+
+  #chosen(): void {
+    for (const [track, file] of this.#late) {
+      if (track.track.mode === "disabled") continue;
+      this.#late.delete(track);
+      const again = (error: unknown) => {
+        if (!this.#files.includes(track)) return;
+        this.#late.set(track, file); // chosen again, it is tried again
+        this.#failed(error);
+      };
+      const show = (url: string) => {
+        track.src = url;
+      };
+      file.url().then(show, again);
+    }
   }
 
   /** Takes the torrent's files back. */
   clear(): void {
+    this.#late.clear();
     this.#files = [];
     this.bringIn();
   }

@@ -4,7 +4,7 @@ import { PieceworkError } from "./errors.js";
 import type { FetchOptions } from "./fetching.js";
 import type { PaymentLack } from "./lack.js";
 import { Live, holds } from "./live.js";
-import { typeOf } from "./mime.js";
+import { typeOf, typeOfBytes } from "./mime.js";
 import type { Decimal } from "./payments.js";
 import { follow, type Playhead } from "./playhead.js";
 import { STREAM_PATH, type FromEngine } from "./protocol.js";
@@ -905,12 +905,15 @@ export class TorrentFile extends Emitter<FileEvents> {
     return (await this.blob(options)).arrayBuffer();
   }
 
-  /** All of it, or a part, with its media type. */
+  /**
+   * All of it, or a part, with its media type: but `application/octet-stream` for what a browser makes a document of
+   * (SVG and other XML), because the URL of a Blob is of the page's own origin, and the bytes are a stranger's.
+   */
   async blob(options: ReadOptions = {}): Promise<Blob> {
     // A `Response` would say "Failed to fetch" whatever the reason.
     const chunks = [];
     for await (const chunk of this[Symbol.asyncIterator](options)) chunks.push(chunk);
-    return new Blob(chunks, { type: this.type });
+    return new Blob(chunks, { type: typeOfBytes(this.name) });
   }
 
   /** All of it, or a part, as UTF-8. */

@@ -53,6 +53,8 @@ await build({
     "src/terms.ts",
     "src/lasting.ts",
     "src/playhead.ts",
+    "src/attributes.ts",
+    "src/diagnosis.ts",
   ],
   format: "esm",
   target: "es2022",

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { abortable } from "./build/aborting.js";
 import { asked, tagOf } from "./build/answering.js";
 import { respond } from "./build/fetching.js";
-import { typeOf } from "./build/mime.js";
+import { typeOf, typeOfBytes } from "./build/mime.js";
 import { chunksOf } from "./build/reading.js";
 
 const HASH = "ab".repeat(20);
@@ -30,7 +30,7 @@ function file(index, path, bytes = BYTES) {
     log,
     index,
     length: bytes.length,
-    type: typeOf(path),
+    name: path.split("/").at(-1),
     isNamed: (name) => name === index || name === path,
     late: (start, end, signal) => chunksOf(engine(start, end), { signal, late: true }),
     early: (start, end, signal) => chunksOf(engine(start, end), { signal }),
@@ -177,4 +177,14 @@ test("a type goes by the ending of a name alone", () => {
     ["", "application/octet-stream"],
   ])
     assert.equal(typeOf(name), type, name);
+});
+
+test("no type of bytes without their headers is one that a browser makes a document of", async () => {
+  const names = ["a.svg", "a.SVG", "a.mpd", "a.html", "a.xhtml", "a.xml", "a.htm", "a.xsl", "a.mht", "a", "svg"];
+  for (const name of names) assert.equal(typeOfBytes(name), "application/octet-stream", name);
+  for (const name of ["a.mp4", "a.vtt", "a.png", "a.svg.jpg", "a.m3u8"]) assert.equal(typeOfBytes(name), typeOf(name));
+  // The service worker sends headers that keep it apart, and a picture is one only by its type.
+  assert.equal(typeOf("a.svg"), "image/svg+xml");
+  const answer = respond({ infoHash: HASH, name: "a.svg", files: [file(0, "a.svg")] }, 0, {});
+  assert.equal((await answer.blob()).type, "application/octet-stream");
 });

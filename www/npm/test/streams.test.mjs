@@ -3,7 +3,6 @@ import { mock, test } from "node:test";
 import Hls from "hls.js";
 import { respond } from "./build/fetching.js";
 import { piecework, settings } from "./build/hls.js";
-import { typeOf } from "./build/mime.js";
 import { chunksOf } from "./build/reading.js";
 import { answer, chunksIn, joined, MAX_ANSWER, pathIn, Unanswered, urlOf } from "./build/streams.js";
 
@@ -38,7 +37,7 @@ function torrent(files, script = () => undefined) {
   const list = Object.entries(files).map(([path, bytes], index) => ({
     index,
     length: bytes.length,
-    type: typeOf(path),
+    name: path.split("/").at(-1),
     isNamed: (name) => name === index || name === path,
     late: (start, end, signal) => chunksOf(engine(bytes, start, end), { signal, late: true }),
   }));

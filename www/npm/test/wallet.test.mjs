@@ -45,6 +45,7 @@ const DOMAIN = { name: "Demo Dollar", version: "1", chainId: 31337, verifyingCon
 const CLOSED = [0, 0, 0, false, 0, 0, 0, 31337, 1, 1];
 const OPEN = [2_000_000n, 10_000n, 1, true, 2_500_000n, 0, 1, 31337, 1, 1];
 const EXITING = OPEN.with(5, 1_900_000_000);
+const EXITED = OPEN.with(5, 1_700_000_000);
 
 globalThis.document = { baseURI: "http://localhost/" };
 globalThis.navigator ??= {};
@@ -531,11 +532,60 @@ test("of two wallets that are asked, the later one stays, however late the other
   assert.equal(pay.address, signer.address.toLowerCase());
 });
 
+test("a withdrawal before its time is refused with the time, and nothing is sent", async () => {
+  for (const [state, says] of [
+    [EXITING, /can be withdrawn from 2030-03-17T17:46:40\.000Z on/],
+    [OPEN, /call exit\(\) first/],
+    [CLOSED, /has no deposit here/],
+    // The last block is later than this machine's clock says.
+    [EXITING.with(9, 1_900_000_001), null],
+    [EXITED, null],
+  ]) {
+    const wallet = new TestWallet("permit");
+    wallet.state = state;
+    const pay = payments(wallet);
+    await pay.connect(undefined, false);
+    if (says) await assert.rejects(pay.withdraw(), says);
+    else await pay.withdraw();
+    assert.equal(wallet.sent.length, says ? 0 : 1, String(says));
+  }
+});
+
+test("a deposit is left out where the account can pay as much already, and the engine takes that account", async () => {
+  const money = (accountReady, free) => ({ snapshot: () => ({ money: { accountReady, free } }) });
+  for (const [state, answers, ifBelow, sent] of [
+    [OPEN, money(false, 0n), 1_500_000n, 0],
+    [OPEN, money(false, 0n), 2_000_001n, 1],
+    [OPEN, money(true, 900_000n), 900_000n, 0],
+    [OPEN, money(true, 900_000n), 900_001n, 1],
+    [OPEN.with(0, 0n), money(false, 0n), 0n, 1],
+    [CLOSED, money(false, 0n), 1n, 1],
+    [EXITING, money(false, 0n), 1n, 1],
+    [OPEN, money(false, 0n), undefined, 1],
+  ]) {
+    const wallet = new TestWallet("permit");
+    wallet.state = state;
+    const requests = [];
+    const pay = payments(wallet, requests, answers);
+    await pay.connect(undefined, false);
+    await pay.deposit(2_000_000n, 2_500_000n, null, ifBelow);
+    assert.equal(wallet.sent.length, sent, `${state} ${ifBelow}`);
+    assert.deepEqual(requests.filter((t) => t === "account" || t === "refresh").slice(0, 2), ["account", "refresh"]);
+  }
+  const held = () => ({ id: `0x${"77".repeat(32)}`, sessionKey: KEY, held: true });
+  const wallet = new TestWallet("permit");
+  wallet.state = OPEN;
+  const pay = payments(wallet, [], { accountId: held, ...money(false, 0n) });
+  await pay.connect(undefined, false);
+  await pay.deposit(2_000_000n, 2_500_000n, null, 1n);
+  assert.equal(wallet.sent.length, 1, "an account that promises nothing more can pay nothing");
+});
+
 test("two equal requests prompt once, and a wallet that never answers holds up nothing but itself", async () => {
   for (const [state, act] of [
     [CLOSED, (pay) => pay.deposit(1n, 2n)],
     [OPEN, (pay) => pay.exit()],
-    [OPEN, (pay) => pay.withdraw()],
+    [EXITED, (pay) => pay.withdraw()],
   ]) {
     const wallet = new TestWallet("5792");
     wallet.state = state;

@@ -78,6 +78,10 @@ function copy(folder, force) {
     throw new Wrong(`there is no folder ${parent} to make ${folder} in: name the folder that your site serves`);
   for (const path of [folder, join(folder, FOLDER)])
     if (existsSync(path) && !statSync(path).isDirectory()) throw new Wrong(`${path} is not a folder`);
+  // Through a link the files would land where nobody named, over what is there.
+  for (const path of ["", "free"].map((name) => join(folder, FOLDER, name)))
+    if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink())
+      throw new Wrong(`${path} is a link: name the folder that it leads to, or move it away`);
   const before = recorded(folder);
   const wanted = files();
   const foreign = wanted.filter(({ path, bytes }) => !isOurs(join(folder, path), [hash(bytes), before[path]]));
@@ -101,13 +105,17 @@ function copy(folder, force) {
 /** The hashes of an earlier copy, by path; only paths that a copy can have written. */
 function recorded(folder) {
   const path = join(folder, RECORD);
-  if (!existsSync(path)) return {};
-  let record;
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (!found) return {};
+  let read = null;
   try {
-    record = JSON.parse(readFileSync(path, "utf8")).sha256;
+    read = found.isFile() ? JSON.parse(readFileSync(path, "utf8")) : null;
   } catch {
-    throw new Wrong(`${path} is not the record of an earlier copy: move it away`);
+    // It is no JSON.
   }
+  const { version, sha256: record } = read ?? {};
+  if (typeof version !== "string" || typeof record !== "object" || record === null)
+    throw new Wrong(`${path} is not the record of an earlier copy: move it away`);
   const plain = new RegExp(`^(${FOLDER}/(free/)?[\\w.-]+|${SERVICE_WORKER.replace(".", "\\.")})$`);
   return Object.fromEntries(Object.entries(record ?? {}).filter(([name]) => plain.test(name)));
 }

@@ -298,7 +298,9 @@ test("a page opens no second window with its question, and none without a press"
   const asks = async (url, press) => {
     const page = await hostile(extension, url);
     // What Playwright runs counts as pressed for some seconds.
-    const unpressed = `void (function look() { navigator.userActivation.isActive ? setTimeout(look, 100) : ${wants} })()`;
+    const unpressed = `void (function look() {
+      navigator.userActivation.isActive ? setTimeout(look, 100) : ${wants}
+    })()`;
     await page.run(press ? wants : unpressed);
     return page;
   };

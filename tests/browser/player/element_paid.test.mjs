@@ -163,7 +163,7 @@ test("a deposit that is used up, or on its way back, is offered again, up to the
   assert.deepEqual(page.problems, []);
 });
 
-test("a film above the page's limit offers nothing and says both prices, and is offered once the limit rises", async () => {
+test("a film above the page's limit offers nothing and says both prices, until the limit rises", async () => {
   const film = await soldFilm();
   const page = await embed(film, { ...film.attributes, "max-price-per-gb": "5" }, ["pricetoohigh", "paymentneeded"]);
   await page.waitForFunction(() => window.heard.length > 0);

@@ -7,7 +7,9 @@ import { finePerBlock } from "../../npm/src/units.ts";
 import { ask, state } from "./ours.ts";
 import { originOf } from "./sites.ts";
 
-/** Milliseconds that the window is looked at before it allows anything: a press may be meant for what was there before. */
+/**
+ * Milliseconds that the window is looked at before it allows anything: a press may be meant for what was there before.
+ */
 const LOOKED_AT = 1_000;
 
 /** Allows only while the window has had the focus for so long. */

@@ -284,7 +284,7 @@ test("a page names no server that it could not ask itself", () => {
   assert.deepEqual(local.reached.trackers, ["wss://a.example", "ws://127.0.0.1:1", "wss://localhost"]);
 });
 
-test("an account is named by a site that may spend, and where the host pays from another one both are refused", async () => {
+test("an account is named by a site that may spend, and refused where the host pays from another one", async () => {
   const none = gate({ budget: 0n });
   const other = gate({}, { mayPay: false });
   for (const [made, t] of [none, other].flatMap((made) => [

@@ -879,8 +879,8 @@ export declare class Payments {
     destroy(): void;
     /**
      * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. A deposit that was sent earlier,
-     * and whose end nobody saw, is followed first. If it was the same and has arrived, or if the account can pay `ifBelow`
-     * already, the wallet is asked for nothing.
+     * and whose end nobody saw, is followed first. If it was the same and has arrived, or if the account can pay
+     * `ifBelow` already, the wallet is asked for nothing.
      */
     deposit(amount: bigint, bond: bigint, signal?: AbortSignal | null, ifBelow?: bigint | null): Promise<AccountInfo>;
     /** This wallet's account with this browser's session key. */
@@ -1359,8 +1359,8 @@ declare const Base: typeof HTMLElement;
  * Events, none of which bubbles: those of the video but `error`; `torrent` (its `detail` is the {@link Torrent}, which
  * is ready), `done` (all that was wanted is here), `paymentneeded` (`{ pricePerGB, cost, reason }`, in base units;
  * the element shows its offer), `pricetoohigh` (`{ pricePerGB, maxPricePerGB, cost }`, in base units: every price
- * that is asked is above the page's limit, and nothing is offered), `funded` (a deposit pays for the title), `warning` (a sentence) and `error` (the error;
- * the element shows its message).
+ * that is asked is above the page's limit, and nothing is offered), `funded` (a deposit pays for the title), `warning`
+ * (a sentence) and `error` (the error; the element shows its message).
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
  * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. With `consent` it asks, and plays

@@ -1,4 +1,4 @@
-/** Why nothing plays, or nothing is bought, although nothing failed: what `<piecework-player>` says of its own accord. */
+/** Why nothing plays, or is bought, although nothing failed: what `<piecework-player>` says of its own accord. */
 
 import type { ClientStats } from "./client.js";
 import type { TorrentStats } from "./torrent.js";
@@ -59,5 +59,6 @@ export function diagnose({ torrent, client, pays, waited, format }: Situation): 
   const [first] = trackers;
   if (!first || trackers.some(({ connected, error }) => connected || error === null)) return "";
   const short = (text: string) => text.slice(0, LONGEST_WORDS);
-  return `No tracker can be reached, so nobody is found who has this title: ${short(first.url)}: ${short(first.error ?? "")}`;
+  const why = `${short(first.url)}: ${short(first.error ?? "")}`;
+  return `No tracker can be reached, so nobody is found who has this title: ${why}`;
 }

@@ -551,7 +551,8 @@ export class PieceworkPlayer extends Base {
   #most(stats: TorrentStats): string {
     if (stats.maxPricePerGB <= 0n || !this.client) return "";
     const isAsked = askedPrices(stats).some((price) => price <= stats.maxPricePerGB);
-    return `, for at most ${this.#sum(titleCost(stats))} at ${isAsked ? "the prices that are asked" : "this page's limit"}`;
+    const by = isAsked ? "the prices that are asked" : "this page's limit";
+    return `, for at most ${this.#sum(titleCost(stats))} at ${by}`;
   }
 
   /** A visitor who chose at an earlier visit to keep the title keeps it again by playing it. */

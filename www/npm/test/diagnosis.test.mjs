@@ -62,7 +62,7 @@ test("an attribute that looks like one of the element's is named with what was m
     ["max-price", "max-price-per-gb"],
     ["maxpricepergb", "max-price-per-gb"],
     ["max-price-per-gb-usd", "max-price-per-gb"],
-    ["deployement", "deployment"],
+    ["deploymnt", "deployment"],
     ["rpcurl", "rpc-url"],
     ["magnt", "magnet"],
     ["webseeds", "web-seeds"],

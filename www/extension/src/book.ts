@@ -6,8 +6,8 @@
 
 /** Titles whose costs are known. What an earlier one costs counts as explained by none. */
 const MAX_TITLES = 1_024;
-/** Milliseconds until the records show what was spent. */
-const EXPLAINED_WITHIN = 3_000;
+/** Milliseconds until the records show what was spent, however slow the browser stores them. */
+const EXPLAINED_WITHIN = 30_000;
 
 /** As it is kept. Amounts are fine units. */
 export interface Kept {

@@ -513,18 +513,26 @@ let written = "";
  */
 async function settle(): Promise<void> {
   if (!own || settings.payment === null) return;
-  const { money } = await own.ask<MoneySnapshot>("snapshot");
+  const sum = () => own?.ask<MoneySnapshot>("snapshot") ?? Promise.reject(new Error("the engine stopped"));
+  let { money } = await sum();
+  const records: [hash: string, payer: string, spentFine: bigint][] = [];
+  // Only what somebody pays for costs anything.
+  if (book.pending > 0n || money.spentFine !== book.counted) {
+    for (const [hash, payer] of book.payers) {
+      const torrent = await own.ask<{ spentFine: bigint } | null>("torrent", { hash });
+      if (torrent) records.push([hash, payer, torrent.spentFine]);
+    }
+    // The sum is read after the records that explain it: spending goes on meanwhile.
+    ({ money } = await sum());
+  }
   const now = Date.now();
   if (money.accountReady) book.sum(money.spentFine, now);
   const touched = new Set<string>();
-  // Only what somebody pays for costs anything.
-  if (book.pending > 0n)
-    for (const [hash, payer] of book.payers) {
-      const torrent = await own.ask<{ spentFine: bigint } | null>("torrent", { hash });
-      const fine = torrent ? book.title(hash, torrent.spentFine) : 0n;
-      sites.spent(payer, hash, fine);
-      if (fine > 0n) touched.add(payer);
-    }
+  for (const [hash, payer, spentFine] of records) {
+    const fine = book.title(hash, spentFine);
+    sites.spent(payer, hash, fine);
+    if (fine > 0n) touched.add(payer);
+  }
   const could = paying();
   const rest = book.unexplained(
     could.filter((site) => left(site) > 0n).map(({ origin }) => origin),

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Book } from "./build/book.js";
 
 const A = "https://a.example";
-const LATER = 10_000;
+const LATER = 50_000;
 const rest = (book, now) => book.unexplained([A], now).fine;
 
 /** A book of an account that spent 100 before, in which A pays for the title "t". */

@@ -816,7 +816,6 @@ export interface ReadOptions {
 import type { Terms } from "./terms.js";
 import { type RedemptionCost } from "./worth.js";
 import { discover, providerOf, requestOf } from "./wallet.js";
-export { historyOf } from "./history.js";
 export { discover, providerOf, requestOf };
 export type { Decimal, PaymentOptions } from "./terms.js";
 /** A deposit as the chain has it. Amounts are token base units. */

@@ -18,6 +18,7 @@ import {
   type Eip1193Provider,
 } from "./wallet.js";
 
+/** @internal */
 export { historyOf } from "./history.js";
 export { discover, providerOf, requestOf };
 

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { browser, folder, open, run, withinAMinute } from "./harness.mjs";
 
 /** The build that may speak to this machine. */
@@ -109,9 +110,9 @@ export async function earnedBy(seeder) {
   return BigInt(money.redeemable_fine) + (BigInt(money.redeemed) << 24n);
 }
 
-/** Looks until it is so, or half a minute is over. */
+/** Looks ten times a second until it is so, or half a minute is over: a page that asks more often is refused. */
 export async function until(look, fits) {
-  for (const end = Date.now() + 30_000; ; ) {
+  for (const end = Date.now() + 30_000; ; await setTimeout(100)) {
     const now = await look();
     if (fits(now) || Date.now() > end) return now;
   }

@@ -40,7 +40,7 @@ export class Book {
 
   kept(): Kept {
     const { counted, pending, costs, payers } = this;
-    return { counted, pending, costs, payers, could: this.#could };
+    return { counted, pending, costs: new Map(costs), payers: new Map(payers), could: this.#could };
   }
 
   /** Spent, and not counted for a site yet. */
@@ -58,6 +58,15 @@ export class Book {
     const more = spentFine - (this.counted ?? spentFine);
     if (this.counted === null || more > 0n) this.counted = spentFine;
     if (more > 0n) this.#pending.push({ fine: more, since: now });
+  }
+
+  /**
+   * What the account may spend in all, if its sites may spend `more` than they did. Nothing, before it is known what it
+   * has spent by now: that would count for no site.
+   */
+  most(spentFine: bigint, more: bigint): bigint {
+    const total = this.counted === null ? 0n : spentFine + more - this.pending;
+    return total > 0n ? total : 0n;
   }
 
   /** The site pays for the title, whose records show this in all. */

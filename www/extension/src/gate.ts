@@ -58,8 +58,8 @@ export interface GateHost {
   toPage(message: object): void;
   /** The account that a page of an allowed site names may be paid from; `now`: it is from now on. */
   mayPayFrom(owner: string, now: boolean): Promise<boolean>;
-  /** The engine pays from the account that was named. */
-  paysFrom(): void;
+  /** The engine pays from the account that was named, or refused to. */
+  answeredAccount(): void;
 }
 
 type Message = Record<string, unknown>;
@@ -129,6 +129,7 @@ export class Gate {
         if (message.hash !== null && this.#mayHear(message.e, message.hash)) this.#host.toPage(message);
         break;
       case "err":
+        if (this.#waiting.get(message.id)?.t === "account") this.#host.answeredAccount();
         this.#waiting.delete(message.id);
         this.#host.toPage(message);
         break;
@@ -374,7 +375,7 @@ export class Gate {
       case "snapshot":
         return this.#snapshot(value as { money: Message });
       case "account":
-        this.#host.paysFrom();
+        this.#host.answeredAccount();
         return undefined;
       case "accountId":
       case "domainSeparator":

@@ -18,7 +18,7 @@ import { DEFAULTS, quiet, type Conditions, type Settings } from "./settings.ts";
 import { isShell, shell } from "./shell.ts";
 import { Readers } from "./readers.ts";
 import { left, originOf, Sites, type Site } from "./sites.ts";
-import { keep, kept } from "./store.ts";
+import { keep, keepAll, kept } from "./store.ts";
 import { choices, price } from "./wishes.ts";
 import { PAGE, READER, WALLET_METHODS, type Ensure, type Opening, type State, type ToHost } from "./words.ts";
 
@@ -125,6 +125,7 @@ async function greeted(): Promise<void> {
   for (const hash of keepers.keys()) if (!library.has(hash)) keepers.delete(hash);
   for (const hash of stored.slice(-MAX_LIBRARY)) await use(page, hash);
   budgeted = -1n;
+  switched();
   await inTurn(settle);
   await look();
 }
@@ -273,8 +274,8 @@ function gateOf(session: Session, origin: string): Gate {
     now: () => Date.now(),
     toEngine: (message) => session.engine?.postMessage(message),
     toPage: (message) => session.port.postMessage(message),
-    mayPayFrom,
-    paysFrom: () => void inTurn(newAccount),
+    mayPayFrom: (owner, now) => mayPayFrom(session, owner, now),
+    answeredAccount: () => void inTurn(() => answered(session)),
   });
 }
 
@@ -432,7 +433,7 @@ function leaves(session: Session): void {
     for (const hash of titles) if (site !== null) await keepTitle(hash, site).catch(() => undefined);
     port?.postMessage({ t: "bye" });
     port?.close();
-    await settle();
+    await answered(session);
     for (const hash of titles) await unused(hash);
   });
 }
@@ -473,7 +474,7 @@ const readers = new Readers({
 // ---------------------------------------------------------------------------------- money
 
 /** The owner whose deposit is paid from: one that is not used up is not left because a site says so. */
-async function mayPayFrom(owner: string, fromNow: boolean): Promise<boolean> {
+async function mayPayFrom(session: Session, owner: string, fromNow: boolean): Promise<boolean> {
   const before = await kept<string>("owner");
   const same = before?.toLowerCase() === owner.toLowerCase();
   if (before !== undefined && !same && own) {
@@ -481,20 +482,46 @@ async function mayPayFrom(owner: string, fromNow: boolean): Promise<boolean> {
     if (money.balance > 0n) return false;
   }
   if (fromNow && !same) {
+    switching = session;
     await inTurn(settle);
     await keep("owner", owner);
-    isNewAccount = true;
   }
   return true;
 }
 
-let isNewAccount = false;
+/** By whose word the engine is about to pay from another account: until it does, nothing is spent. */
+let switching: Session | null = null;
 
-/** What the account spent before is counted already. */
-async function newAccount(): Promise<void> {
-  if (isNewAccount) book.newAccount();
-  isNewAccount = false;
+/** It pays from that one, or does not after all. What the last one spent is counted. */
+function switched(): void {
+  if (switching) book.newAccount();
+  switching = null;
+}
+
+/** The engine has answered this page, or the page is gone. */
+async function answered(session: Session): Promise<void> {
+  if (switching === session) switched();
   await settle();
+}
+
+/** What the engine was told last that it may spend. */
+let budgeted = -1n;
+
+async function tellBudget(total: bigint): Promise<void> {
+  if (!own || total === budgeted) return;
+  await own.ask("budget", { total });
+  budgeted = total;
+}
+
+let keeping: Promise<void> | null = null;
+
+/** Sites and book are kept together: what only one of them knew after a crash would count twice, or for nobody. */
+function keepCounts(): Promise<void> {
+  keeping ??= Promise.resolve().then(() => {
+    keeping = null;
+    return keepAll({ sites: sites.list(), book: book.kept() });
+  });
+  return keeping;
 }
 
 /** Sites with open pages that pay. */
@@ -503,8 +530,6 @@ function paying(): Site[] {
   return [...new Set(origins)].map((origin) => sites.of(origin)).filter(({ allowed }) => allowed);
 }
 
-/** What the engine was told last that it may spend. */
-let budgeted = -1n;
 let written = "";
 
 /**
@@ -513,6 +538,7 @@ let written = "";
  */
 async function settle(): Promise<void> {
   if (!own || settings.payment === null) return;
+  if (switching) await tellBudget(0n);
   const sum = () => own?.ask<MoneySnapshot>("snapshot") ?? Promise.reject(new Error("the engine stopped"));
   let { money } = await sum();
   const records: [hash: string, payer: string, spentFine: bigint][] = [];
@@ -544,13 +570,10 @@ async function settle(): Promise<void> {
   }
   const { counted, pending, payers } = book;
   const state = [counted, pending, ...[...payers].flat()].join();
-  if (state !== written) await keep("book", book.kept());
+  if (state !== written) await keepCounts();
   written = state;
   const more = could.reduce((sum, { origin }) => sum + left(sites.of(origin)), 0n) << 24n;
-  const total = (money.spentFine + more - pending) >> 24n;
-  const most = total > 0n ? total : 0n;
-  if (most !== budgeted) await own.ask("budget", { total: most });
-  budgeted = most;
+  await tellBudget(switching ? 0n : book.most(money.spentFine, more) >> 24n);
   // A site at its end pays no more, and another one that uses the title does.
   for (const origin of touched)
     if (left(sites.of(origin)) === 0n) for (const [hash, payer] of book.payers) if (payer === origin) await apply(hash);
@@ -656,7 +679,7 @@ async function newVault(): Promise<void> {
   sites.newVault();
   book = new Book();
   written = "";
-  await keep("book", book.kept());
+  await keepCounts();
 }
 
 /** Fields whose change needs another engine. */
@@ -739,7 +762,7 @@ api.runtime.onConnect.addListener((port) => {
 const ready = new Promise<void>((resolve) => {
   void navigator.locks.request("piecework-engine", async () => {
     settings = { ...DEFAULTS, ...(await kept<Settings>("settings")) };
-    sites = new Sites((await kept<Site[]>("sites")) ?? [], (list) => void keep("sites", list));
+    sites = new Sites((await kept<Site[]>("sites")) ?? [], () => void keepCounts());
     book = new Book(await kept<Partial<Kept>>("book"), Date.now());
     keepers = (await kept<typeof keepers>("keepers")) ?? keepers;
     battery = (await (navigator as Machine).getBattery?.().catch(() => null)) ?? null;

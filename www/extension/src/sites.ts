@@ -36,9 +36,9 @@ export function originOf(url: string | undefined): string | null {
 /** All sites. `changed` keeps them. */
 export class Sites {
   readonly #all: Map<string, Site>;
-  readonly #changed: (sites: Site[]) => void;
+  readonly #changed: () => void;
 
-  constructor(before: Site[], changed: (sites: Site[]) => void) {
+  constructor(before: Site[], changed: () => void) {
     this.#all = new Map(before.map((site) => [site.origin, site]));
     this.#changed = changed;
   }
@@ -72,13 +72,13 @@ export class Sites {
         ceiling: 0n,
         titles: site.titles.map(({ hash }) => ({ hash, spentFine: 0n })),
       });
-    this.#changed(this.list());
+    this.#changed();
   }
 
   /** Nothing is allowed to it, and nothing is known of it any more. */
   forget(origin: string): void {
     this.#all.delete(origin);
-    this.#changed(this.list());
+    this.#changed();
   }
 
   took(origin: string, hash: string): void {
@@ -113,7 +113,7 @@ export class Sites {
       const denied = this.list().find(({ allowed }) => allowed === false);
       this.#all.delete((denied ?? site).origin);
     }
-    this.#changed(this.list());
+    this.#changed();
   }
 }
 

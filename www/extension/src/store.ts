@@ -25,8 +25,19 @@ export async function kept<T>(name: string): Promise<T | undefined> {
 }
 
 /** Keeps it, past a loss of power. */
-export async function keep(name: string, value: unknown): Promise<void> {
+export function keep(name: string, value: unknown): Promise<void> {
+  return keepAll({ [name]: value });
+}
+
+/** Keeps all of them or none, past a loss of power. */
+export async function keepAll(values: Record<string, unknown>): Promise<void> {
   opened ??= database();
   const transaction = (await opened).transaction(VALUES, "readwrite", { durability: "strict" });
-  await settled(transaction.objectStore(VALUES).put(value, name));
+  const store = transaction.objectStore(VALUES);
+  const done = new Promise<void>((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error);
+  });
+  for (const [name, value] of Object.entries(values)) store.put(value, name);
+  await done;
 }

@@ -69,8 +69,19 @@ test("a crash forgets nothing that was not counted yet", () => {
 test("another account begins with what it has spent", () => {
   const one = book();
   one.newAccount();
+  assert.equal(one.most(7_000n, 50n), 0n, "before its sum is known, nothing of it is spent");
   one.sum(7_000n, 1);
   assert.equal(one.pending, 0n);
+  assert.equal(one.most(7_000n, 50n), 7_050n);
+});
+
+test("what is spent and not counted for a site yet is no longer there to spend", () => {
+  const one = book();
+  one.sum(130n, 1);
+  assert.equal(one.most(130n, 50n), 150n);
+  one.title("t", 60n);
+  assert.equal(one.most(130n, 30n), 150n);
+  assert.equal(one.most(0n, 0n), 0n);
 });
 
 test("the book has a bound", () => {

@@ -16,7 +16,17 @@ const SITE = {
 
 /** A gate, what came through it, and an engine that answers when it is told to. */
 function gate(site = {}, { mayPay = true } = {}) {
-  const seen = { engine: [], page: [], took: [], left: [], changed: [], reads: false, pays: true, inUse: 0 };
+  const seen = {
+    engine: [],
+    page: [],
+    took: [],
+    left: [],
+    changed: [],
+    reads: false,
+    pays: true,
+    inUse: 0,
+    answered: 0,
+  };
   const state = { ...SITE, ...site };
   const one = new Gate({
     site: () => state,
@@ -28,7 +38,7 @@ function gate(site = {}, { mayPay = true } = {}) {
     pays: () => seen.pays,
     inUse: () => seen.inUse,
     onDemand: false,
-    paysFrom: () => undefined,
+    answeredAccount: () => seen.answered++,
     now: () => seen.now ?? 0,
     toEngine: (message) => seen.engine.push(message),
     toPage: (message) => seen.page.push(message),
@@ -294,6 +304,20 @@ test("an account is named by a site that may spend, and refused where the host p
     made.one.fromPage({ t, id: made.seen.page.length + 1, owner: "0x1" });
     await new Promise((resolve) => setTimeout(resolve));
     assert.deepEqual([made.seen.engine, made.seen.page.at(-1).t], [[], "err"]);
+  }
+});
+
+test("the host hears when the engine pays from another account, and when it refuses to", async () => {
+  for (const answer of [
+    { t: "ok", v: undefined },
+    { t: "err", message: "it holds nothing" },
+  ]) {
+    const { one, seen } = gate();
+    one.fromPage({ t: "account", id: 1, owner: "0x1" });
+    await new Promise((resolve) => setTimeout(resolve));
+    assert.deepEqual([seen.engine.length, seen.answered], [1, 0]);
+    one.fromEngine({ ...answer, id: 1 });
+    assert.equal(seen.answered, 1, answer.t);
   }
 });
 

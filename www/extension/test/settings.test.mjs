@@ -33,7 +33,7 @@ test("a site is its origin, and what has none is no site", () => {
 
 test("what a site spent counts against its budget, and stays when the user decides anew", () => {
   let kept = [];
-  const sites = new Sites([], (list) => (kept = list));
+  const sites = new Sites([], () => (kept = sites.list()));
   sites.decide("https://a.example", { allowed: true, budget: 10n, ceiling: 1n });
   sites.spent("https://a.example", "h", (3n << 24n) + 1n);
   assert.equal(left(sites.of("https://a.example")), 6n);
@@ -45,7 +45,7 @@ test("what a site spent counts against its budget, and stays when the user decid
 
 test("of many sites that only asked, few are kept, and no decision goes for them", () => {
   let kept = [];
-  const sites = new Sites([], (list) => (kept = list));
+  const sites = new Sites([], () => (kept = sites.list()));
   sites.decide("https://allowed.example", { allowed: true, budget: 0n, ceiling: 0n });
   sites.decide("https://denied.example", { allowed: false, budget: 0n, ceiling: 0n });
   for (let i = 0; i < 2_000; i++) sites.asked(`https://${i}.example`);

@@ -65,12 +65,45 @@ class DevTools {
       const { sessionId, targetInfo } = message.params;
       const send = (method, params = {}) => this.#send({ method, params, sessionId });
       this.#attached.set(sessionId, { id: targetInfo.targetId, type: targetInfo.type, url: targetInfo.url, send });
-      // A page attaches its own workers. A target that ends meanwhile has nothing to follow.
-      if (targetInfo.type === "page") send("Target.setAutoAttach", FOLLOW).catch(() => undefined);
+      // A target that ends meanwhile has nothing to follow.
+      const quietly = (method, params) => send(method, params).catch(() => undefined);
+      // A page attaches its own workers, which wait until they note their memories.
+      if (targetInfo.type === "page") quietly("Target.setAutoAttach", { ...FOLLOW, waitForDebuggerOnStart: true });
+      if (targetInfo.type === "worker") quietly("Runtime.evaluate", { expression: `(${noteMemories})()` });
+      if (message.params.waitingForDebugger) quietly("Runtime.runIfWaitingForDebugger");
+    } else if (message.method === "Inspector.targetCrashed") {
+      const { url } = this.#attached.get(message.sessionId) ?? {};
+      for (const { reject } of this.#waiting.values()) reject(new Error(`${url} crashed`));
+      this.#waiting.clear();
     } else if (message.method === "Target.detachedFromTarget") {
       this.#attached.delete(message.params.sessionId);
     }
   }
+}
+
+/** In a worker, before its script: `wasmMemories` holds the memory of every WebAssembly instance. */
+function noteMemories() {
+  const noted = [];
+  globalThis.wasmMemories = noted;
+  const note = (instance) => {
+    const memories = Object.values(instance.exports).filter((one) => one instanceof WebAssembly.Memory);
+    for (const memory of memories) if (!noted.includes(memory)) noted.push(memory);
+  };
+  for (const name of ["instantiate", "instantiateStreaming"]) {
+    const before = WebAssembly[name];
+    WebAssembly[name] = async (...given) => {
+      const made = await before.apply(WebAssembly, given);
+      note(made.instance ?? made);
+      return made;
+    };
+  }
+  const { Instance } = WebAssembly;
+  WebAssembly.Instance = class extends Instance {
+    constructor(...given) {
+      super(...given);
+      note(this);
+    }
+  };
 }
 
 const FOLLOW = { autoAttach: true, waitForDebuggerOnStart: false, flatten: true };

@@ -1,5 +1,7 @@
 // The memory of a site's page, its workers and its service worker: JavaScript heap, array buffers, WebAssembly memory.
 
+const look = (send, { objectId }) => send("Runtime.queryObjects", { prototypeObjectId: objectId });
+
 /** The bytes of all targets of a site, each kind by itself. */
 export class Heaps {
   #devtools;
@@ -15,9 +17,13 @@ export class Heaps {
   async find() {
     for (const { id, type, send } of await this.#devtools.of(this.#origin)) {
       if (this.#memories.has(id) || type === "service_worker") continue;
-      const { result } = await send("Runtime.evaluate", { expression: "WebAssembly.Memory.prototype" });
-      const { objects } = await send("Runtime.queryObjects", { prototypeObjectId: result.objectId });
-      this.#memories.set(id, objects.objectId);
+      await send("HeapProfiler.collectGarbage");
+      // A worker noted them from its start on: Chromium crashes when it looks for them beside an engine of two modules.
+      const { result } = await send("Runtime.evaluate", {
+        expression: type === "worker" ? "wasmMemories" : "WebAssembly.Memory.prototype",
+      });
+      const found = type === "worker" ? result : (await look(send, result)).objects;
+      this.#memories.set(id, found.objectId);
     }
   }
 

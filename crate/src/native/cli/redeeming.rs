@@ -72,7 +72,15 @@ impl Runner {
                 )),
                 _ => {}
             }
+            lowest.looked();
         });
+    }
+
+    /// Whether the first look at the price of gas, which sets the least worth of a claim, goes on.
+    fn gas_is_looked_at(&self) -> bool {
+        let payout = self.payout.as_ref().filter(|payout| payout.worth.is_some());
+        let lowest = payout.and_then(|payout| payout.follows.as_ref());
+        lowest.is_some_and(|lowest| !lowest.has_looked())
     }
 
     /// Gives claims back: they stay redeemable.
@@ -93,6 +101,11 @@ impl Runner {
     /// time.
     pub(super) async fn redeem_due(&mut self) -> Result<(), CliError> {
         if self.pace.under_way {
+            return Ok(());
+        }
+        if self.gas_is_looked_at() {
+            // The next look at what goes on tries again.
+            self.pace.said_due();
             return Ok(());
         }
         let money = self.look().await?.client.money;

@@ -4,6 +4,7 @@
 //! Invariant: no sum is rounded to nothing, and none overflows.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::U256;
 
@@ -120,12 +121,18 @@ impl Worth {
 
 /// The lowest price of gas of this run: what is sold now can be redeemed when gas is cheap again.
 #[derive(Debug, Default)]
-pub(super) struct Lowest(Mutex<Option<u128>>);
+pub(super) struct Lowest {
+    price: Mutex<Option<u128>>,
+    looked: AtomicBool,
+}
 
 impl Lowest {
     /// Whether no lower price was seen before.
     pub(super) fn is_lower(&self, fee_per_gas: u128) -> bool {
-        let mut lowest = self.0.lock().unwrap_or_else(|broken| broken.into_inner());
+        let mut lowest = self
+            .price
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
         let is_lower = lowest.is_none_or(|lowest| fee_per_gas < lowest);
         if is_lower {
             *lowest = Some(fee_per_gas);
@@ -133,9 +140,22 @@ impl Lowest {
         is_lower
     }
 
+    /// A look at the price has ended, and the core knows what follows from it.
+    pub(super) fn looked(&self) {
+        self.looked.store(true, Ordering::Release);
+    }
+
+    /// Whether a look has ended, well or not.
+    pub(super) fn has_looked(&self) -> bool {
+        self.looked.load(Ordering::Acquire)
+    }
+
     /// Whether no price was seen yet.
     pub(super) fn is_unknown(&self) -> bool {
-        let lowest = self.0.lock().unwrap_or_else(|broken| broken.into_inner());
+        let lowest = self
+            .price
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
         lowest.is_none()
     }
 }
@@ -251,6 +271,8 @@ mod tests {
         assert!(lowest.is_unknown());
         let seen = [5, 6, 5, 4, 9].map(|fee| lowest.is_lower(fee));
         assert_eq!(seen, [true, false, false, true, false]);
-        assert!(!lowest.is_unknown());
+        assert!(!lowest.is_unknown() && !lowest.has_looked());
+        lowest.looked();
+        assert!(lowest.has_looked());
     }
 }

@@ -272,6 +272,41 @@ fn a_sound_torrent_that_is_not_supported_is_not_to_be_downloaded_again() {
 }
 
 #[test]
+fn who_seeds_a_film_in_place_of_a_torrent_is_told_how_to_make_one() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("short.mp4"), "a film").unwrap();
+    let long = std::fs::File::create(dir.path().join("long.mp4")).unwrap();
+    long.set_len(17 << 20).unwrap();
+    std::fs::create_dir(dir.path().join("show")).unwrap();
+    for (input, says) in [
+        ("short.mp4", "is not a valid .torrent file"),
+        ("long.mp4", "it is longer than"),
+        ("show", "cannot be read"),
+    ] {
+        for more in [&[][..], &["--price", "1"], &["--data", "."]] {
+            let refused = piecework(dir.path(), &[&["seed", input], more].concat());
+            let text = stderr(&refused);
+            assert_eq!(code(&refused), 2, "{text}");
+            let remedy = format!("to share it, make a torrent of it: piecework create {input}");
+            assert!(text.contains(says) && text.contains(&remedy), "{text}");
+            assert!(!text.contains("download it again"), "{text}");
+        }
+    }
+    // Of a torrent the rest of the line is what is wrong.
+    let made = piecework(dir.path(), &["create", "short.mp4", "-o", "short.torrent"]);
+    assert_eq!(code(&made), 0);
+    let text = stderr(&piecework(dir.path(), &["seed", "short.torrent"]));
+    assert!(text.contains("--data"), "{text}");
+    // What is called a torrent, and is none, was spoiled on its way.
+    std::fs::write(dir.path().join("film.torrent"), "a page").unwrap();
+    let text = stderr(&piecework(
+        dir.path(),
+        &["seed", "film.torrent", "--data", "."],
+    ));
+    assert!(text.contains("download it again"), "{text}");
+}
+
+#[test]
 fn a_key_is_made_once_and_never_shown() {
     let dir = tempfile::tempdir().unwrap();
     let made = piecework(dir.path(), &["key", "new", "payee.key"]);

@@ -5,7 +5,29 @@ import { join } from "node:path";
 import { FirefoxTab } from "../support/browsers/firefox_tab.mjs";
 import { distFile, ending, folder, native, program, signaling } from "../support/harness.mjs";
 import { streamTitle } from "../support/paid/stream.mjs";
+import { endsWell, watchesAgain, watchesPaidStream } from "../support/paid/stream_scenes.mjs";
+import { start } from "../support/paid/viewer.mjs";
+import { inject } from "../support/paid/wallet.mjs";
 import { test } from "../support/tests.mjs";
+
+/** The test page in Firefox as a paying viewer, with the wallet as the page's own. */
+async function opened(url, wallet, options) {
+  const tab = await FirefoxTab.start({});
+  ending(() => tab.close());
+  await tab.open(url);
+  const page = { run: (expression) => tab.evaluate(`async () => (${expression})`), errors: tab.problems };
+  await page.run("window.loaded");
+  await tab.evaluate(inject, wallet.url);
+  await start(page, options);
+  return page;
+}
+
+for (const name of ["hls.js", "shaka-player"])
+  test(`${name} plays a paid stream, changes levels, seeks; the viewer pays for the segments that it loads`, async () => {
+    const scene = await watchesPaidStream(name, { opened });
+    await watchesAgain(scene);
+    await endsWell(scene, name);
+  });
 
 const SERVE = join(distFile("."), "../examples/hls/serve.mjs");
 

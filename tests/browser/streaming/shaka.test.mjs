@@ -1,95 +1,28 @@
 // DASH and HLS out of a torrent, by Shaka Player and `piecework/shaka`: three levels, sold by a native seeder.
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import { browser, ending, open } from "../support/harness.mjs";
-import { Scene } from "../support/paid/scene.mjs";
-import { boughtWhatWasAsked, fills, playerSite, SEGMENT, streamTitle, take } from "../support/paid/stream.mjs";
-import { deposit, viewer } from "../support/paid/viewer.mjs";
-import { RemoteWallet } from "../support/paid/wallet.mjs";
+import { browser, open } from "../support/harness.mjs";
+import { playerSite } from "../support/paid/stream.mjs";
+import { elsewhere, endsWell, watchesAgain, watchesPaidStream } from "../support/paid/stream_scenes.mjs";
 import { test } from "../support/tests.mjs";
-
-/** Seconds that Shaka is told to have ahead of the picture. */
-const AHEAD = 4;
-
-/** A player of the torrent, at its lowest level. */
-const play = (page, manifest) =>
-  page.run(`(async () => {
-    window.shaka = Player;
-    window.errors = [];
-    window.player = new shaka.Player();
-    player.addEventListener("error", ({ detail }) => errors.push(detail.code + ": " + detail.message));
-    await player.attach(video);
-    player.configure(settings({ ahead: ${AHEAD} }));
-    // It begins with the lowest level, and changes when it is told to.
-    player.configure({ abr: { enabled: false, useNetworkInformation: false, defaultBandwidthEstimate: 1 } });
-    window.release = piecework(shaka, player, torrent);
-    await player.load(urlOf(torrent, "${manifest}"));
-    window.level = (height) =>
-      player.selectVariantTrack(player.getVariantTracks().find((track) => track.height === height), true);
-    await video.play();
-  })()`);
 
 for (const manifest of ["manifest.mpd", "master.m3u8"])
   test(`Shaka plays ${manifest}, changes levels, seeks; the viewer pays for the segments that it loads`, async () => {
-    const [url, scene] = [await playerSite("shaka-player", "shaka"), await Scene.open()];
-    const wallet = await RemoteWallet.start(scene.chain, scene.payer);
-    const title = await streamTitle(scene.tracker, scene.folder);
-    const seeder = await scene.seeder([title], 20_000_000);
-    const page = await viewer(url, wallet, scene.options());
-    await deposit(page, "2");
-    await take(page, title);
-
-    await play(page, manifest);
-    await page.run("playedPast(1)");
-    assert.equal(await page.run("video.videoHeight"), 144);
-    await fills(page, AHEAD);
-    const low = await boughtWhatWasAsked(page, seeder);
-    // What was shown, what is ahead of it, and the segment in which that ends.
-    const most = Math.ceil(((await page.run("video.currentTime")) + AHEAD) / SEGMENT) + 1;
-    assert.deepEqual([low.segments[1], low.segments[2]], [[], []]);
-    for (const had of [low.segments[0], low.segments[3]])
-      assert.ok(had.length > 0 && had.length <= most && had.at(-1) === had.length, `${had}: at most ${most}`);
-
-    // Another level at once: what is bought of it begins where the picture is.
-    await page.run("level(360)");
-    await page.run("video.play().then(() => until(() => video.videoHeight === 360))");
-    await fills(page, AHEAD);
-    const high = await boughtWhatWasAsked(page, seeder);
-    assert.ok(high.segments[2].length > 0 && high.segments[2].length <= most + 1, `${high.segments[2]}`);
-    assert.deepEqual([high.segments[0], high.segments[1]], [low.segments[0], []]);
-
-    // Beyond all that was fetched.
-    await page.run("seek(19)");
-    await page.run("video.play().then(() => playedPast(19.5))");
-    assert.equal(await page.run("video.videoHeight"), 360);
-    await fills(page, AHEAD);
-    const end = await boughtWhatWasAsked(page, seeder);
-    const late = end.segments[2].filter((number) => !high.segments[2].includes(number));
-    assert.ok(late.length > 0 && late.every((number) => number >= Math.floor(19 / SEGMENT)), `${late}`);
-    assert.deepEqual([end.segments[0], end.segments[1]], [low.segments[0], []]);
-    assert.ok(end.blocks < end.all, `${end.blocks} of ${end.all}`);
-
+    const scene = await watchesPaidStream("shaka-player", { manifest });
+    const { page, bought } = scene;
     // Its own numbers are those of the network.
     const { estimatedBandwidth, bytesDownloaded } = await page.run(`(() => {
       const { estimatedBandwidth, bytesDownloaded } = player.getStats();
       return { estimatedBandwidth, bytesDownloaded };
     })()`);
     assert.ok(estimatedBandwidth > 1_000_000, `${estimatedBandwidth}`);
-    assert.ok(bytesDownloaded > 0 && bytesDownloaded <= end.blocks * 16_384, `${bytesDownloaded}`);
-    assert.deepEqual(await page.run("errors"), []);
-    await page.run("player.destroy().then(release)");
-    assert.deepEqual(page.errors, []);
+    assert.ok(bytesDownloaded > 0 && bytesDownloaded <= bought.blocks * 16_384, `${bytesDownloaded}`);
+    await watchesAgain(scene);
+    await endsWell(scene, "shaka-player");
   });
 
 test("Shaka gets errors of its own kind, and a manifest that leads out of its torrent is refused", async () => {
-  const asked = [];
-  const elsewhere = createServer((request, response) => {
-    asked.push(request.url);
-    response.writeHead(200, { "Access-Control-Allow-Origin": "*" }).end("nothing");
-  });
-  await new Promise((resolve) => elsewhere.listen(0, "127.0.0.1", resolve));
-  ending(() => new Promise((resolve) => elsewhere.close(resolve)));
-  const there = `http://127.0.0.1:${elsewhere.address().port}`;
+  const { host, asked } = await elsewhere("nothing");
+  const there = `http://${host}`;
   const page = await open((await browser()).context, await playerSite("shaka-player", "shaka"));
   await page.run("start({})");
   await page.run(`(async () => {

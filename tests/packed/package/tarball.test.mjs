@@ -17,6 +17,7 @@ const TRIED = [
   "TypeScript",
   "Without the element",
   "Paying",
+  "Trying it with play money",
   "Content Security Policy",
 ];
 
@@ -41,18 +42,48 @@ test("the tarball has README, picture, licences and types, and no source of test
       !/^(README\.md|LICENSE-\w+|THIRD-PARTY-LICENSES|player\.png|package\.json|(dist|tools|api|docs)\/.+)$/.test(name),
   );
   assert.equal(first, undefined);
-  // A document's links lead to files that the tarball has, too.
-  for (const name of names.filter((name) => name.endsWith(".md"))) {
-    const text = await sh(join(TARBALL, ".."), `tar -xOf ${TARBALL} package/${name}`);
-    for (const [, link] of text.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
-      const at = posix.join(posix.dirname(name), link);
-      assert.ok(names.includes(at), `${name} has a link to ${link}`);
-    }
-  }
   const licences = await sh(join(TARBALL, ".."), `tar -xOf ${TARBALL} package/THIRD-PARTY-LICENSES`);
   // BSD-3-Clause asks for its text wherever the code goes.
   assert.match(licences, /\n==== [^\n]*subtle \d[^\n]*\n[^=]*Redistributions in binary form/);
   assert.match(licences, /\n==== [^\n]*wasm-bindgen \d/);
+});
+
+test("what the tarball's documents link to or name is in the tarball", async () => {
+  const listed = await sh(join(TARBALL, ".."), `tar -tf ${TARBALL}`);
+  const names = listed
+    .trim()
+    .split("\n")
+    .map((path) => path.slice("package/".length));
+  const documents = names.filter((name) => name.endsWith(".md"));
+  assert.deepEqual(documents.sort(), ["README.md", "docs/page.md", "docs/streams.md", "docs/webtorrent.md"]);
+  const texts = new Map();
+  for (const name of documents) texts.set(name, await sh(join(TARBALL, ".."), `tar -xOf ${TARBALL} package/${name}`));
+  // As GitHub and npm name a heading's place.
+  const places = (text) =>
+    [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\w\- ]/g, "")
+        .replaceAll(" ", "-"),
+    );
+  for (const [name, text] of texts) {
+    let links = 0;
+    for (const [, link] of text.matchAll(/\]\((?!https?:)([^)\s]*)\)/g)) {
+      const [path, place] = link.split("#");
+      const at = path === "" ? name : posix.join(posix.dirname(name), path);
+      assert.ok(names.includes(at), `${name} has a link to ${link}`);
+      if (place) assert.ok(places(texts.get(at)).includes(place), `${name} has a link to ${link}`);
+      links++;
+    }
+    if (name === "README.md") assert.ok(links > 3);
+    const prose = text.replace(/\]\([^)]*\)/g, "]").replace(/https?:\S+/g, "");
+    for (const [mention] of prose.matchAll(/[\w./-]+\.md\b/g))
+      assert.ok(
+        [mention, posix.join(posix.dirname(name), mention)].some((at) => names.includes(at)),
+        `${name}: ${mention}`,
+      );
+    assert.doesNotMatch(prose, /\brecord \d{3}\b|\b(?:crate|tests|www|xtask|contracts)\//, name);
+  }
 });
 
 test("publint and attw find nothing wrong with the package and its types", async () => {

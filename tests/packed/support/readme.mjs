@@ -4,13 +4,13 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const path = join(dirname(fileURLToPath(import.meta.url)), "../../../www/npm/README.md");
+export const README = join(dirname(fileURLToPath(import.meta.url)), "../../../www/npm/README.md");
 export const MAGNET = "magnet:?xt=urn:btih:…";
 export const TRACKER = "wss://tracker.example";
 const NODE = "https://rpc.example";
 
 /** Every code block: its heading, its language, the file's name if a line with it stands above, and its text. */
-export function blocks(document = path) {
+export function blocks(document = README) {
   let heading = "";
   const found = [];
   for (const part of readFileSync(document, "utf8").matchAll(

@@ -10,8 +10,16 @@ if (!existsSync("THIRD-PARTY-LICENSES")) {
   process.exit(1);
 }
 for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(`../../${name}`, name);
-// Links to the repository's other documents lead nowhere in a package.
-const unlinked = (text) => text.replace(/\[([^\]]+)\]\((?!https?:|#)[^)]*\)/g, "$1");
+// What names other documents of the repository, and its tests, leads nowhere in a package. Only a link to the package's
+// own README stays one.
+const README = "../www/npm/";
+const unlinked = (text) =>
+  text
+    .replace(/^## Shown by$[\s\S]*/m, "")
+    .replaceAll(`](${README}README.md`, "](https:README.md")
+    .replace(/ \(\[[^\]]+\]\((?!https?:|#)[^)]*\)\)|: see \[[^\]]+\]\((?!https?:|#)[^)]*\)/g, "")
+    .replace(/\[([^\]]+)\]\((?!https?:|#)[^)]*\)/g, "$1")
+    .replaceAll("](https:README.md", "](../README.md");
 const read = (name) => readFileSync(`../../docs/${name}.md`, "utf8");
 const [, element] = read("page").split(/^(?=## The element$)/m);
 if (!element) throw new Error('docs/page.md has no heading "The element"');

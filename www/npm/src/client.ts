@@ -1,6 +1,7 @@
 import { abortable } from "./aborting.js";
 import { Emitter } from "./emitter.js";
 import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js";
+import { refuse, renamed } from "./habits.js";
 import type { HistoryEntry, Receipts } from "./history.js";
 import { defaultIceServers } from "./ice.js";
 import type { PaymentLack } from "./lack.js";
@@ -700,7 +701,9 @@ export class Client extends Emitter<ClientEvents> {
     const { torrent, uses } = await abortable(added, signal);
     if (signal) torrent.ready.finally(() => signal.removeEventListener("abort", giveUp)).catch(() => undefined);
     this.#payments?.sells(own.pricePerBlock, check === "complete");
-    if (uses === 1) await torrent.refresh();
+    const isMade = check === "complete";
+    // The engine looks at what it stored first: then all of it is here.
+    if ((isMade || uses === 1) && (await torrent.refresh(isMade))) await abortable(torrent.ready, signal);
     torrent.ready
       .then(async () => {
         files = {}; // on record from here on, with what is chosen later
@@ -840,23 +843,7 @@ function listsOf({ trackers, webSeeds, files }: AddOptions) {
 
 type EngineSource = { magnet: string } | { hash: string } | { torrent: Uint8Array };
 
-/** Names of WebTorrent's options, and of ours that do the same. */
-const NAMES: Record<string, string> = {
-  maxConns: "maxConnections",
-  tracker: "trackers, useTorrentTrackers and iceServers",
-  announce: "trackers",
-  announceList: "trackers",
-  urlList: "webSeeds",
-  creationDate: "created",
-};
-
-/** Refuses what a user of WebTorrent may take for options, or gives behind them, and says what does it here. */
-function renamed(options: unknown, call?: string, behind: readonly unknown[] = []): void {
-  if (call && [options, ...behind].some((one) => typeof one === "function"))
-    throw new PieceworkError(`${call} gives a promise in place of a callback: await client.${call}`);
-  const theirs = Object.keys(options ?? {}).find((name) => Object.hasOwn(NAMES, name));
-  if (theirs) throw new PieceworkError(`there is no option ${theirs}: ${NAMES[theirs]} does this here`);
-}
+refuse(Client, "client", { createServer: "file.url" });
 
 /** More would leave the page's peer connections no room for those being made. */
 const MOST_CONNECTIONS = 100;

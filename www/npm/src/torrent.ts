@@ -2,6 +2,7 @@ import { abortable } from "./aborting.js";
 import { Emitter } from "./emitter.js";
 import { PieceworkError } from "./errors.js";
 import type { FetchOptions } from "./fetching.js";
+import { noWire, refuse, renamed } from "./habits.js";
 import type { PaymentLack } from "./lack.js";
 import { Live, holds } from "./live.js";
 import { typeOf, typeOfBytes } from "./mime.js";
@@ -408,6 +409,7 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** Stops and forgets it, and deletes its data if asked. */
   async remove(options: { deleteData?: boolean } = {}): Promise<void> {
+    renamed(options);
     await this.#host.request("remove", { deleteData: options.deleteData ?? false });
     this.#host.limits(null);
     this.gone();
@@ -432,6 +434,7 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** @internal Counts while somebody listens to a counter. */
   override listened(name: keyof TorrentEvents): void {
+    noWire(name);
     if (this.#counting === null && COUNTERS.includes(name)) this.#count();
   }
 
@@ -550,14 +553,18 @@ export class Torrent extends Emitter<TorrentEvents> {
     return unitsPerGB(pricePerBlock);
   }
 
-  /** @internal Looks whether name and files are there by now. */
-  async refresh(): Promise<void> {
+  /**
+   * @internal Looks whether name and files are there by now. One that was just made is not ready, and this true, while
+   * the engine looks at what it stored.
+   */
+  async refresh(isMade = false): Promise<boolean> {
     const [snapshot, source] = await Promise.all([
       this.#live.look(),
       // An engine outside the page may keep it to itself: it names trackers and web seeds of other sites.
       this.#host.request<EngineSourceFile | null>("source").catch(() => null),
     ]);
-    if (this.#isReady || !snapshot || snapshot.pieceCount === 0) return;
+    if (this.#isReady || !snapshot || snapshot.pieceCount === 0) return false;
+    if (isMade && snapshot.state === "checking") return true;
     this.#isReady = true;
     this.name = snapshot.name;
     this.length = snapshot.length;
@@ -583,6 +590,7 @@ export class Torrent extends Emitter<TorrentEvents> {
     this.emit("ready", this);
     this.emit("metadata", this);
     if (snapshot.state === "seeding") this.emit("done", this);
+    return false;
   }
 
   /** @internal A new engine has never heard of it. */
@@ -610,6 +618,8 @@ export class Torrent extends Emitter<TorrentEvents> {
         break;
       case "error":
         this.emit("error", { error: new PieceworkError(text) });
+        // One that was just made, and cannot be opened.
+        void this.refresh().catch(() => undefined);
         break;
       case "peerclosed":
       case "warning":
@@ -851,6 +861,8 @@ export class TorrentFile extends Emitter<FileEvents> {
    * worker as {@link url} says.
    */
   async streamTo(video: HTMLMediaElement, options: { signal?: AbortSignal } = {}): Promise<void> {
+    if (typeof video?.play !== "function")
+      throw new PieceworkError("streamTo takes a video or audio element: document.querySelector finds one");
     video.src = await this.url(options);
     this.follow(video);
   }
@@ -921,6 +933,16 @@ export class TorrentFile extends Emitter<FileEvents> {
     return (await this.blob(options)).text();
   }
 }
+
+refuse(Torrent, "torrent", { destroy: "torrent.remove", select: "file.select", deselect: "file.deselect" });
+refuse(TorrentFile, "file", {
+  getBlobURL: "file.blob",
+  getBlob: "file.blob",
+  getBuffer: "file.arrayBuffer",
+  createReadStream: "file.stream",
+  renderTo: "file.streamTo",
+  appendTo: "file.streamTo",
+});
 
 function payment({ pricePerBlock, ...rest }: EnginePeerPayment): PeerPaymentStats {
   return {

@@ -25,6 +25,7 @@ await build({
     "src/torrent.ts",
     "src/trusted.ts",
     "src/units.ts",
+    "src/habits.ts",
     "src/history.ts",
     "src/hls.ts",
     "src/shaka.ts",

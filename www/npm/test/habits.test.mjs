@@ -3,10 +3,11 @@ import { test } from "node:test";
 import { HASH, MAGNET, engines } from "./page.mjs";
 import { Client } from "./build/client.js";
 import { Emitter } from "./build/emitter.js";
+import { PieceworkError } from "./build/errors.js";
 import { Live, holds } from "./build/live.js";
 import { sourceOf } from "./build/parsed.js";
 import { fileEntries, hashIn, recognise } from "./build/source.js";
-import { Torrent } from "./build/torrent.js";
+import { Torrent, TorrentFile } from "./build/torrent.js";
 import { spooled } from "./build/spooling.js";
 
 test("a listener hears every event, the next one, or those before a signal, until it is taken off", () => {
@@ -285,4 +286,61 @@ test("the engine is asked for counters while somebody listens to them, and no lo
   await torrent.remove();
   await pass(5);
   assert.equal(asked(), before + 4, "nothing is asked about a torrent that is gone");
+});
+
+test("what only WebTorrent has is refused by a sentence that names the way", async (t) => {
+  const client = new Client({ trackers: ["wss://tracker.invalid"] });
+  t.after(() => client.destroy());
+  const torrent = await client.add(MAGNET);
+  const host = { trackers: [], wishes: {}, request: async () => undefined };
+  const file = new TorrentFile({ hash: HASH, index: 0, offset: 0 }, { path: ["a"], length: 1 }, host);
+  for (const [call, says] of [
+    [() => file.getBlobURL(() => undefined), "there is no file.getBlobURL: use file.blob"],
+    [() => file.getBuffer(() => undefined), "there is no file.getBuffer: use file.arrayBuffer"],
+    [() => file.createReadStream({ start: 1 }), "there is no file.createReadStream: use file.stream"],
+    [() => file.appendTo("body"), "there is no file.appendTo: use file.streamTo"],
+    [() => torrent.destroy(), "there is no torrent.destroy: use torrent.remove"],
+    [() => torrent.select(0, 5, 1), "there is no torrent.select: use file.select"],
+    [() => client.createServer(), "there is no client.createServer: use file.url"],
+    [() => torrent.on("wire", () => 0), "there is no event wire: use peer, peerclosed and torrent.stats"],
+    [() => torrent.once("wire", () => 0), "there is no event wire: use peer, peerclosed and torrent.stats"],
+    [
+      () => new Client({ tracker: { rtcConfig: {} } }),
+      "there is no option tracker: use trackers, useTorrentTrackers and iceServers",
+    ],
+  ])
+    assert.throws(call, (error) => error instanceof PieceworkError && error.message === says, says);
+  for (const [call, says] of [
+    [() => client.add(MAGNET, { path: "/films" }), "there is no option path: the browser stores it"],
+    [() => client.add(MAGNET, { store: class {} }), "there is no option store: the browser stores it"],
+    [() => torrent.remove({ destroyStore: true }), "there is no option destroyStore: use deleteData"],
+    [() => client.remove(MAGNET, { destroyStore: true }), "there is no option destroyStore: use deleteData"],
+    [() => file.streamTo("video"), /^streamTo takes a video or audio element: document\.querySelector finds one$/],
+    [() => file.streamTo(null), /^streamTo takes a video or audio element/],
+  ])
+    await assert.rejects(call, { name: "PieceworkError", message: says });
+  assert.equal(client.get(MAGNET), torrent, "nothing was removed");
+});
+
+test("a torrent that was just made waits until the engine has looked at what it stored", async () => {
+  const made = async (then) => {
+    const file = { path: ["it"], length: 5, priority: "normal" };
+    const known = { name: "it", files: [file], length: 5, pieceLength: 16, pieceCount: 1, peers: [] };
+    let now = { ...known, state: "checking", have: new Uint8Array(1), selectedLength: 5, selectedVerified: 0 };
+    const torrent = new Torrent(HASH, {
+      request: async (t) => (t === "torrent" ? now : null),
+      trackers: [],
+      wishes: {},
+    });
+    assert.equal(await torrent.refresh(true), true);
+    assert.deepEqual([torrent.files.length, torrent.done], [0, false]);
+    now = { ...now, ...then.state };
+    torrent.handle({ t: "event", hash: HASH, ...then.event });
+    await torrent.ready;
+    assert.equal(await torrent.refresh(true), false);
+    return torrent.done;
+  };
+  const whole = { state: "seeding", have: Uint8Array.of(0x80), selectedVerified: 5 };
+  assert.equal(await made({ state: whole, event: { e: "ready" } }), true);
+  assert.equal(await made({ state: { state: "failed" }, event: { e: "error", text: "no room" } }), false);
 });

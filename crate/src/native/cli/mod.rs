@@ -32,13 +32,14 @@ mod worth;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use args::{Cli, Verb};
 use output::{CliError, complain};
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let result = run(Cli::parse().verb);
+    let result = parsed().and_then(|cli| run(cli.verb));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -46,6 +47,24 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// The process's arguments. A usage that is wrong ends the process.
+fn parsed() -> Result<Cli, CliError> {
+    Cli::try_parse().or_else(|error| {
+        let mut words = std::env::args_os()
+            .skip(1)
+            .map_while(|word| word.into_string().ok());
+        // Who names a film in place of a torrent is told so before what else `seed` wants.
+        if error.kind() == ErrorKind::MissingRequiredArgument
+            && words.next().as_deref() == Some("seed")
+        {
+            for word in words.take_while(|word| !word.starts_with('-')) {
+                torrent::read(&word)?;
+            }
+        }
+        error.exit()
+    })
 }
 
 fn run(mut verb: Verb) -> Result<(), CliError> {

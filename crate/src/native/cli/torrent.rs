@@ -87,9 +87,11 @@ fn read_either(input: &str) -> Result<Either, CliError> {
         }
     }
     let unreadable = |e: std::io::Error| {
-        CliError::Invalid(format!(
-            "{input} cannot be read: {e}; give a .torrent file, a magnet link in quotes or an info hash"
-        ))
+        let remedy = match path.is_dir() {
+            true => sharing(input),
+            false => "give a .torrent file, a magnet link in quotes or an info hash".to_owned(),
+        };
+        CliError::Invalid(format!("{input} cannot be read: {e}; {remedy}"))
     };
     let torrent = read_file(path).map_err(unreadable)?;
     parse(&torrent, input)
@@ -98,8 +100,9 @@ fn read_either(input: &str) -> Result<Either, CliError> {
 fn parse(torrent: &[u8], input: &str) -> Result<Either, CliError> {
     if torrent.len() as u64 > MAX_TORRENT_LEN {
         return Err(CliError::Invalid(format!(
-            "{input} is not a .torrent file: it is longer than {}",
-            bytes(MAX_TORRENT_LEN)
+            "{input} is not a .torrent file: it is longer than {}; {}",
+            bytes(MAX_TORRENT_LEN),
+            sharing(input)
         )));
     }
     Metainfo::from_torrent(torrent)
@@ -110,11 +113,26 @@ fn parse(torrent: &[u8], input: &str) -> Result<Either, CliError> {
                 MetainfoError::OnlyV2 | MetainfoError::Empty | MetainfoError::TooLarge { .. } => {
                     format!("{input} cannot be used: {e}; give another torrent")
                 }
-                _ => format!(
-                    "{input} is not a valid .torrent file: {e}; download it again, or give a magnet link in quotes or an info hash"
-                ),
+                _ => {
+                    let remedy = match Path::new(input)
+                        .extension()
+                        .is_some_and(|it| it == "torrent")
+                    {
+                        true => {
+                            "download it again, or give a magnet link in quotes or an info hash"
+                                .to_owned()
+                        }
+                        false => sharing(input),
+                    };
+                    format!("{input} is not a valid .torrent file: {e}; {remedy}")
+                }
             })
         })
+}
+
+/// What to do with a file or folder that is no torrent.
+fn sharing(input: &str) -> String {
+    format!("to share it, make a torrent of it: piecework create {input}")
 }
 
 /// A file's bytes; of one that is too long for a torrent, some more than a torrent may have.

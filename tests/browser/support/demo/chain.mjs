@@ -38,6 +38,12 @@ export class Chain {
     return BigInt(await this.call("eth_call", [{ to: this.token, data }, "latest"]));
   }
 
+  /** A call of a contract, sent from an account that the node has the key of. */
+  async send(from, to, signature, given) {
+    const data = new Interface([`function ${signature}`]).encodeFunctionData(signature, given);
+    await this.call("eth_sendTransaction", [{ from, to, data }]);
+  }
+
   /** The vault's events so far, each with its transaction. */
   async events() {
     const logs = await this.call("eth_getLogs", [

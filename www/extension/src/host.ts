@@ -13,6 +13,7 @@ import { Book, type Kept } from "./book.ts";
 import { api, type RuntimePort, type Sender } from "./browser.ts";
 import { Engine } from "./engine.ts";
 import { ceiling, Gate } from "./gate.ts";
+import { Keepers } from "./keepers.ts";
 import { Page } from "./page.ts";
 import { DEFAULTS, quiet, type Conditions, type Settings } from "./settings.ts";
 import { isShell, shell } from "./shell.ts";
@@ -31,8 +32,6 @@ const MAX_QUESTIONS = 8;
 const ASK_EVERY = 60_000;
 /** Titles that are taken up at a start: the engine has room for 512. */
 const MAX_LIBRARY = 256;
-/** Titles of one site that stay when its pages are closed. */
-const MAX_KEPT_OF_SITE = 64;
 /** Milliseconds between two looks at what sites spend, while one may. */
 const COUNT_EVERY = 500;
 /** Milliseconds between two looks at rates, and at hours, battery and connection. */
@@ -67,7 +66,7 @@ let badge = "";
 let book = new Book();
 /** The titles that stay, and the sites that brought them: the others of the library are the user's own. */
 const library = new Set<string>();
-let keepers = new Map<string, string>();
+let keepers = new Keepers();
 /** Titles that the user fetches whole. */
 const mine = new Set<string>();
 const conditions: Conditions = { hour: 0, metered: null, onBattery: null };
@@ -122,7 +121,7 @@ async function greeted(): Promise<void> {
   if (generation !== null) keepGeneration(null, generation);
   library.clear();
   for (const hash of stored) library.add(hash);
-  for (const hash of keepers.keys()) if (!library.has(hash)) keepers.delete(hash);
+  keepers.limit(library);
   for (const hash of stored.slice(-MAX_LIBRARY)) await use(page, hash);
   budgeted = -1n;
   switched();
@@ -162,24 +161,20 @@ function changed(hash: string): void {
   });
 }
 
-function hasRoom(site: string): boolean {
-  return [...keepers.values()].filter((one) => one === site).length < MAX_KEPT_OF_SITE;
-}
-
 /** The site by which a title comes to the library, if it is not there yet and the site has room. */
 function keeperOf(hash: string): string | null {
   if (library.has(hash)) return null;
-  return usersOf(hash).find(({ site }) => site !== null && hasRoom(site))?.site ?? null;
+  return usersOf(hash).find(({ site }) => site !== null && keepers.hasRoom(site))?.site ?? null;
 }
 
 /** Something of it is here: it comes to the library, by this site. */
 async function keepTitle(hash: string, site: string): Promise<void> {
-  if (!own || library.has(hash) || !hasRoom(site)) return;
+  if (!own || library.has(hash) || !keepers.hasRoom(site)) return;
   const torrent = await own.ask<EngineTorrent | null>("torrent", { hash });
   if (!torrent?.verified) return;
   library.add(hash);
-  keepers.set(hash, site);
-  await keep("keepers", keepers);
+  keepers.keep(hash, site);
+  await keep("keepers", keepers.kept());
   await use(own, hash);
 }
 
@@ -216,6 +211,21 @@ function payment({ infoHash: hash, spentFine }: EngineTorrent, users: Session[])
   book.pays(hash, payer, spentFine);
   const wishes = could.filter(({ site }) => site === payer).flatMap(({ gate }) => gate?.titles.get(hash) ?? []);
   return price(ceiling(sites.of(payer)), wishes);
+}
+
+/** The titles that only this site brought go; one that a page of another site uses now goes with that page. */
+async function takeTitles(origin: string): Promise<void> {
+  let isDone = false;
+  await inTurn(async () => {
+    for (const hash of keepers.handOver(origin, sites.list())) {
+      library.delete(hash);
+      await unused(hash);
+      keepers.drop(hash);
+    }
+    await keep("keepers", keepers.kept());
+    isDone = true;
+  });
+  if (!isDone) throw new Error("The engine stopped before all titles were removed: remove the others in the library.");
 }
 
 /** No page uses it any more, maybe. One of which nothing is to stay is deleted with its last page. */
@@ -291,6 +301,7 @@ function wantsWhole(hash: string, whole: boolean): void {
   library.add(hash);
   if (whole) mine.add(hash);
   else mine.delete(hash);
+  if (whole && keepers.drop(hash)) void keep("keepers", keepers.kept());
   changed(hash);
 }
 
@@ -300,8 +311,8 @@ function ownAsks(session: Session, message: unknown): void {
   if (t === "add" && onDemand === false) session.adds.add(id);
   else if (t === "onDemand" && typeof hash === "string") wantsWhole(hash, v === false);
   else if (t === "remove" && typeof hash === "string") {
-    for (const known of [library, mine, keepers]) known.delete(hash);
-    void keep("keepers", keepers);
+    for (const known of [library, mine]) known.delete(hash);
+    if (keepers.drop(hash)) void keep("keepers", keepers.kept());
   }
   session.engine?.postMessage(message);
 }
@@ -691,8 +702,8 @@ async function handle(message: ToHost): Promise<unknown> {
       const pages = [...sessions].filter(({ site, engine: port }) => site !== null && port !== null).length;
       const paying = [...sessions].filter(({ gate, open }) => gate && open?.payment).map(({ site }) => site ?? "");
       const withWallet = [...new Set(paying)];
-      const state: State = { settings, sites: sites.list(), quiet: why(), fault, pages, withWallet };
-      return state;
+      const brought = keepers.counts();
+      return { settings, sites: sites.list(), quiet: why(), fault, pages, withWallet, brought } satisfies State;
     }
     case "settings": {
       const before = settings;
@@ -711,7 +722,8 @@ async function handle(message: ToHost): Promise<unknown> {
       return decided(message.origin);
     case "forget":
       sites.forget(message.origin);
-      return decided(message.origin);
+      await decided(message.origin);
+      return message.withTitles ? takeTitles(message.origin) : undefined;
   }
 }
 
@@ -764,7 +776,7 @@ const ready = new Promise<void>((resolve) => {
     settings = { ...DEFAULTS, ...(await kept<Settings>("settings")) };
     sites = new Sites((await kept<Site[]>("sites")) ?? [], () => void keepCounts());
     book = new Book(await kept<Partial<Kept>>("book"), Date.now());
-    keepers = (await kept<typeof keepers>("keepers")) ?? keepers;
+    keepers = new Keepers(await kept<Map<string, string>>("keepers"));
     battery = (await (navigator as Machine).getBattery?.().catch(() => null)) ?? null;
     battery?.addEventListener("chargingchange", () => void look());
     await start();

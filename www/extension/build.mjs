@@ -51,6 +51,7 @@ await build({
   minify: true,
   legalComments: "none",
   logLevel: "warning",
+  define: { LOOPBACK: String(loopback) },
   alias: {
     piecework: join(here, "../npm/src/index.ts"),
     "piecework/deployment": join(here, "../npm/src/deployment.ts"),

@@ -7,9 +7,12 @@ import { browser, folder, open, run, site, withinAMinute } from "./harness.mjs";
 import { Scene } from "./paid/scene.mjs";
 import { BLOCK, MIB } from "./paid/terms.mjs";
 import { RemoteWallet } from "./paid/wallet.mjs";
+import { film } from "./swarm.mjs";
 
 /** The build that may speak to this machine. */
 export const EXTENSION = join(import.meta.dirname, "../../../target/extension-loopback");
+/** Chromium's folder of the build for users, which speaks to secure servers alone. */
+export const FOR_USERS = join(import.meta.dirname, "../../../target/extension/chromium");
 
 /** The build with a lower version in its manifest, in a folder of its own; `becomesNew` puts the build there. */
 export function older(name) {
@@ -121,6 +124,13 @@ export async function fetched({ torrent }, name = "film.bin") {
   return createHash("sha256")
     .update(readFileSync(join(data, name)))
     .digest("hex");
+}
+
+/** So much time goes by as a peer beside the browser takes for a title at this rate. */
+export async function meanwhile(tracker, bytesPerSecond) {
+  const title = await film(tracker, 4 << 20);
+  await title.seed("--upload-limit", bytesPerSecond);
+  await fetched(title);
 }
 
 /** The options of a client that pays by the scene's vault, which the extension uses too. */

@@ -129,5 +129,14 @@ function saves(form: string, read: () => Partial<Settings>): void {
 saves("limits", limits);
 saves("network", network);
 saves("vault", vault);
+// Firefox has the manifest's `protocol_handlers` for it.
+show(byId("links"), location.protocol === "chrome-extension:" && "registerProtocolHandler" in navigator);
+byId("magnets").addEventListener("click", () => {
+  try {
+    navigator.registerProtocolHandler("magnet", `${location.origin}/magnet.html?link=%s`);
+  } catch (error) {
+    fails(error);
+  }
+});
 byId("no-vault").addEventListener("click", () => void save({ payment: null }).catch(fails));
 draw().catch(fails);

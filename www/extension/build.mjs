@@ -13,7 +13,10 @@ const engine = join(here, "..", "npm", "dist");
 const player = join(here, "..", "player");
 const loopback = process.argv.includes("--loopback");
 const out = join(here, "../../target", loopback ? "extension-loopback" : "extension");
-const PAGES = ["ask", "library", "options", "popup", "welcome"];
+/** The extension's own pages; `host` has the engine. */
+const PAGES = ["ask", "host", "library", "magnet", "options", "popup", "welcome"];
+/** Files that one browser has no use for. */
+const UNUSED = { chromium: [], firefox: ["background.js", "magnet.html", "magnet.js"] };
 
 /** The manifest of one browser. Keys that both have are in `all`. */
 function manifest({ all, action, policy, loopback: local, ...browsers }, browser) {
@@ -30,6 +33,14 @@ function manifest({ all, action, policy, loopback: local, ...browsers }, browser
     [isThird ? "action" : "browser_action"]: action,
     content_security_policy: isThird ? { extension_pages: text } : text,
   };
+}
+
+/** A page: what its file has, in the frame that all pages have. */
+function framed(frame, name, page) {
+  const [title] = /^<title>.*<\/title>\n/.exec(page) ?? [];
+  if (!title) throw new Error(`pages/${name}.html does not begin with its title`);
+  const parts = { title: title.trimEnd(), name, content: page.slice(title.length) };
+  return frame.replace(/<!-- (title|name|content) -->/g, (_, part) => parts[part]);
 }
 
 /** An element of the player's page, which two pages have then from one source. */
@@ -51,29 +62,29 @@ await build({
   minify: true,
   legalComments: "none",
   logLevel: "warning",
+  define: { LOOPBACK: String(loopback) },
   alias: {
     piecework: join(here, "../npm/src/index.ts"),
     "piecework/deployment": join(here, "../npm/src/deployment.ts"),
   },
-  entryPoints: ["background", "content", "host", ...PAGES].map((name) => join(here, "src", `${name}.ts`)),
+  entryPoints: ["background", "content", ...PAGES].map((name) => join(here, "src", `${name}.ts`)),
 });
 for (const name of ["worker.js", "piecework_bg.wasm", "piecework_rest.wasm"])
   await cp(join(engine, name), join(work, name));
 for (const name of ["page.css", "theme.js"]) await cp(join(player, name), join(work, name));
 const look = await readFile(join(player, "index.html"), "utf8");
-for (const name of ["host", ...PAGES]) {
+const frame = await readFile(join(here, "pages", "frame.html"), "utf8");
+for (const name of PAGES) {
   const page = await readFile(join(here, "pages", `${name}.html`), "utf8");
-  await writeFile(
-    join(work, `${name}.html`),
-    page.replace(/<!-- player: (\w+) -->/g, (_, id) => partOf(look, id)),
-  );
+  const whole = page.replace(/<!-- player: (\w+) -->/g, (_, id) => partOf(look, id));
+  await writeFile(join(work, `${name}.html`), framed(frame, name, whole));
 }
 await cp(join(here, "pages", "extension.css"), join(work, "extension.css"));
 await writeFile(join(work, "icon-128.png"), icon(128));
 for (const browser of ["chromium", "firefox"]) {
   const folder = join(out, browser);
   await cp(work, folder, { recursive: true });
-  if (browser === "firefox") await rm(join(folder, "background.js"));
+  for (const name of UNUSED[browser]) await rm(join(folder, name));
   await writeFile(join(folder, "manifest.json"), `${JSON.stringify(manifest(shared, browser), null, 2)}\n`);
   await writeFile(join(out, `piecework-${browser}.zip`), await zip(folder));
 }

@@ -214,7 +214,13 @@ impl Client {
                         .to_owned(),
             });
         }
-        self.account.owner_and_key = Some((owner, session_key));
+        let account = Some((owner, session_key));
+        if self.account.owner_and_key != account {
+            // What was read is another account's.
+            self.account.ready = false;
+            self.account.balance = TokenUnits::default();
+        }
+        self.account.owner_and_key = account;
         self.account.warned = false;
         self.read_account();
     }

@@ -156,3 +156,16 @@ fn a_deposit_that_a_node_does_not_see_at_once_is_looked_for_until_it_does() {
     let asked = page.later(Duration::from_secs(600), |_| deposit(2_000_000));
     assert_eq!(asked, 4);
 }
+
+#[test]
+fn what_was_read_of_an_account_is_not_shown_for_the_next_one() {
+    let mut page = Page::new();
+    page.account(OWNER);
+    page.answer(|_| deposit(2_000_000));
+    page.account(OWNER);
+    assert_eq!(page.balance(), Some(2_000_000), "it is the same");
+    page.account(Address::repeat_byte(0x23));
+    assert_eq!(page.balance(), None, "nobody read it yet");
+    page.answer(|_| deposit(30_000));
+    assert_eq!(page.balance(), Some(30_000));
+}

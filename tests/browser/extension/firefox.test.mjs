@@ -1,9 +1,10 @@
 // The extension in Firefox: its background page runs the engine.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { zip } from "../../../www/extension/zip.mjs";
 import { FirefoxTab } from "../support/browsers/firefox_tab.mjs";
-import { EXTENSION, clientOf, earnedBy, fetched, until } from "../support/extension.mjs";
+import { EXTENSION, clientOf, earnedBy, fetched, older, until } from "../support/extension.mjs";
 import { ending, folder, signaling, site } from "../support/harness.mjs";
 import { RESALE_FINE, Scene, UNIT_FINE } from "../support/paid/scene.mjs";
 import { BLOCK, MIB } from "../support/paid/terms.mjs";
@@ -37,8 +38,8 @@ async function inOwn(tab, page, work) {
 }
 
 /** Installs it; its user reads the first page. No STUN server is asked: tests talk to this machine alone. */
-async function setUp(tab) {
-  await tab.install(join(EXTENSION, "piecework-firefox.zip"));
+async function setUp(tab, packed = join(EXTENSION, "piecework-firefox.zip")) {
+  await tab.install(packed);
   await inOwn(tab, "options.html", async (own) => {
     await own.fill("#ice", "none");
     await own.click("#network button");
@@ -136,4 +137,42 @@ test("in Firefox a site buys through the extension, which sells it to another br
   assert.equal(await buyer.run("digest()"), title.digest);
   const paid = await buyer.run("client.stats().then(({ money }) => String(money.spentFine))");
   assert.equal(BigInt(paid), RESALE_FINE * blocks);
+});
+
+test("in Firefox an update in mid-download goes on with what is here, and seeds by itself before any page", async () => {
+  const [url, tracker, profile] = [await site(), await signaling(), folder("profile")];
+  const [whole, part] = [await film(tracker, 1 << 20), await film(tracker, LENGTH)];
+  const seeder = await whole.seedFreezably();
+  await part.seed("--upload-limit", "1M");
+  const before = older("firefox");
+  const packed = join(folder("packed"), "piecework.xpi");
+  writeFileSync(packed, await zip(before.path));
+  const tab = await firefox(profile);
+  await setUp(tab, packed);
+  const begin = async () => {
+    await tab.open(url);
+    await tab.run("window.loaded");
+    await tab.run(`start({ engine: "extension" })`);
+  };
+  await begin();
+  await allow(tab, url);
+  await tab.run(`add("${whole.torrent}")`);
+  await tab.run("done()");
+  seeder.freeze();
+  await tab.run(`add("${part.torrent}")`);
+  await tab.run(`torrent.stats().then(({ pieceLength }) => pieces((3 << 20) / pieceLength))`);
+
+  before.becomesNew();
+  writeFileSync(packed, await zip(before.path));
+  await tab.install(packed);
+  assert.equal(await fetched(whole), whole.digest);
+  await begin();
+  await tab.run(`add("${part.torrent}")`);
+  await tab.run("done()");
+  assert.equal(await tab.run("digest()"), part.digest);
+  const { downloaded } = await tab.run("stats()");
+  assert.ok(downloaded < LENGTH - (1 << 20), `${downloaded} of ${LENGTH} came anew`);
+  await inOwn(tab, "options.html", async (own) => {
+    assert.equal(await own.evaluate("() => browser.runtime.getManifest().version"), before.version);
+  });
 });

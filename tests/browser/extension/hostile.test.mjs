@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { asking, extended, fetched, setUp } from "../support/extension.mjs";
+import { asking, extended, meanwhile, setUp } from "../support/extension.mjs";
 import { open, signaling, site } from "../support/harness.mjs";
 import { bystander, film } from "../support/swarm.mjs";
 import { test } from "../support/tests.mjs";
@@ -172,13 +172,6 @@ async function here(extension) {
   const words = await library.locator("#titles p", { hasText: "% here" }).first().textContent();
   await library.close();
   return Number(/([0-9]+) % here/.exec(words)[1]);
-}
-
-/** So much time goes by as a peer beside the browser takes for a title at this rate. */
-async function meanwhile(tracker, bytesPerSecond) {
-  const title = await film(tracker, 4 << 20);
-  await title.seed("--upload-limit", bytesPerSecond);
-  assert.equal(await fetched(title), title.digest);
 }
 
 test("what the user takes back ends at once, in pages that are open too, and with it what is being read", async () => {

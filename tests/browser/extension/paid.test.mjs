@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { asking, clientOf, earnedBy, extended, setUp, until, useVault } from "../support/extension.mjs";
+import { asking, earnedBy, extended, lostByKill, paying, spentBySite, until } from "../support/extension.mjs";
 import { open, site } from "../support/harness.mjs";
-import { RESALE_FINE, Scene, UNIT_FINE } from "../support/paid/scene.mjs";
+import { RESALE_FINE, UNIT_FINE } from "../support/paid/scene.mjs";
 import { BLOCK, MIB } from "../support/paid/terms.mjs";
 import { film } from "../support/swarm.mjs";
 import { add, deposit, start, viewer } from "../support/paid/viewer.mjs";
@@ -10,22 +10,6 @@ import { test } from "../support/tests.mjs";
 
 const LENGTH = 4 * MIB;
 const BLOCKS = BigInt(LENGTH / BLOCK);
-/** A chain with a vault, which the extension uses, and a site that pays by it. */
-async function paying() {
-  const [url, scene, extension] = [await site(), await Scene.deployed(), await extended()];
-  await setUp(extension);
-  await useVault(extension, scene);
-  const wallet = await RemoteWallet.start(scene.chain, scene.payer);
-  await wallet.injectInto(extension.context);
-  return { url, scene, extension, wallet, client: clientOf(scene) };
-}
-
-/** What the site was told that it spent, for the title and in all. */
-const spentBySite = (page) =>
-  page.run(`(async () => {
-    const [title, { money }] = [await torrent.stats(), await client.stats()];
-    return [String(title.spentFine), String(money.spentFine)];
-  })()`);
 
 test("a site buys through the extension, which sells it again with no tab open and after a restart", async () => {
   const { url, scene, extension, client } = await paying();
@@ -219,8 +203,7 @@ test("a host that is killed in mid-sale pays nothing twice beyond the bound, and
   assert.ok(await extension.endHost());
   await page.run("done()");
   assert.equal(await page.run("digest()"), title.digest);
-  // What a kill may take of the bytes that arrived and were asked for, at this rate (docs/decisions/003).
-  const [blocks, lost] = [2n * BLOCKS, BigInt(Math.ceil((MIB + 0.4 * 2_000_000) / BLOCK))];
+  const [blocks, lost] = [2n * BLOCKS, lostByKill(2_000_000)];
   const spent = await until(
     () => spentBySite(page).then(([, sum]) => BigInt(sum)),
     (sum) => sum >= UNIT_FINE * blocks,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { asking, extended, setUp } from "../support/extension.mjs";
+import { asking, extended, FOR_USERS, setUp, until } from "../support/extension.mjs";
 import { open, signaling, site, videoTitle } from "../support/harness.mjs";
 import { film } from "../support/swarm.mjs";
 import { test } from "../support/tests.mjs";
@@ -52,4 +52,20 @@ test("by itself a client takes the extension where its site is allowed, and else
     maxPricePerGB: "20",
   };
   assert.equal(await fetches(first, { payments }), 1, "the extension pays by no vault");
+});
+
+test("a page of this machine is told that the build for users does not speak to its tracker", async () => {
+  const [url, tracker, extension] = [await site(), await signaling(), await extended(undefined, { path: FOR_USERS })];
+  const title = await film(tracker, 1 << 20);
+  await title.seed();
+  await setUp(extension);
+  const page = await asking(extension, url);
+  await page.run(`add("${title.torrent}")`);
+  const [found] = await until(
+    () => page.run("client.stats().then(({ trackers }) => trackers)"),
+    ({ length }) => length > 0,
+  );
+  assert.equal(new URL(found.url).href, tracker);
+  assert.match(found.error, /uses secure servers alone: load target\/extension-loopback/);
+  assert.equal((await page.run("stats()")).verified, 0);
 });

@@ -1,32 +1,62 @@
 // The extension in Chromium, as a user has it: its first page, its own window that asks, its options.
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { browser, folder, open, run, withinAMinute } from "./harness.mjs";
+import { browser, folder, open, run, site, withinAMinute } from "./harness.mjs";
+import { Scene } from "./paid/scene.mjs";
+import { BLOCK, MIB } from "./paid/terms.mjs";
+import { RemoteWallet } from "./paid/wallet.mjs";
+import { film } from "./swarm.mjs";
 
 /** The build that may speak to this machine. */
 export const EXTENSION = join(import.meta.dirname, "../../../target/extension-loopback");
+/** Chromium's folder of the build for users, which speaks to secure servers alone. */
+export const FOR_USERS = join(import.meta.dirname, "../../../target/extension/chromium");
 
-/** A Chromium with the extension; `profile` as in {@link browser}. */
-export async function extended(profile = folder("profile"), options = {}) {
-  const path = join(EXTENSION, "chromium");
+/** The build with a lower version in its manifest, in a folder of its own; `becomesNew` puts the build there. */
+export function older(name) {
+  const path = join(folder("older"), name);
+  cpSync(join(EXTENSION, name), path, { recursive: true });
+  const file = join(path, "manifest.json");
+  const now = readFileSync(file, "utf8");
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(now), version: "0.0.1" }));
+  return { path, version: JSON.parse(now).version, becomesNew: () => writeFileSync(file, now) };
+}
+
+/** A Chromium with the extension, from the folder `path`; `profile` as in {@link browser}. */
+export async function extended(profile = folder("profile"), { path = join(EXTENSION, "chromium"), ...options } = {}) {
   if (!existsSync(join(path, "manifest.json"))) throw new Error("run `cargo xtask extension --loopback` first");
+  // Without the developer mode, as its user switches it on, one that is loaded from a folder ends with its first reload.
+  const settings = join(profile, "Default", "Preferences");
+  if (!existsSync(settings)) {
+    mkdirSync(join(profile, "Default"), { recursive: true });
+    writeFileSync(settings, JSON.stringify({ extensions: { ui: { developer_mode: true } } }));
+  }
   const flags = ["--headless=new", `--disable-extensions-except=${path}`, `--load-extension=${path}`];
   const started = await browser(profile, { ...options, flags, ignore: ["--disable-extensions"] });
   const { context } = started;
-  const worker =
+  let worker =
     context.serviceWorkers()[0] ??
     (await withinAMinute("the extension's background starts", context.waitForEvent("serviceworker")));
   const root = new URL("/", worker.url()).href;
+  const ends = (one) => one.evaluate(() => globalThis.chrome.runtime.reload()).catch(() => undefined); // it ends meanwhile
   return {
     ...started,
     root,
+    version: () => worker.evaluate(() => globalThis.chrome.runtime.getManifest().version),
     own: (name) => ownPage(context, `${root}${name}`),
     /** Ends the document with the engine, as a crash of it would; gives whether there was one. */
     endHost: () => endHost(context, root),
     /** Ends the extension, as an update does, or its user. */
-    goAway: () => worker.evaluate(() => globalThis.chrome.runtime.reload()).catch(() => undefined), // it ends meanwhile
+    goAway: () => ends(worker),
+    /** What is in its folder now takes its place, as an update does; gives the version that runs then. */
+    async update() {
+      const next = withinAMinute("the next version starts", context.waitForEvent("serviceworker"));
+      await ends(worker);
+      worker = await next;
+      return worker.evaluate(() => globalThis.chrome.runtime.getManifest().version);
+    },
   };
 }
 
@@ -96,12 +126,41 @@ export async function fetched({ torrent }, name = "film.bin") {
     .digest("hex");
 }
 
+/** So much time goes by as a peer beside the browser takes for a title at this rate. */
+export async function meanwhile(tracker, bytesPerSecond) {
+  const title = await film(tracker, 4 << 20);
+  await title.seed("--upload-limit", bytesPerSecond);
+  await fetched(title);
+}
+
 /** The options of a client that pays by the scene's vault, which the extension uses too. */
 export function clientOf({ chain, chainId, anvil, tracker }) {
   const token = { address: chain.token, decimals: 6, symbol: "pwUSD" };
   const { vault, deployBlock } = chain;
   const payments = { vault, chainId, rpcUrl: anvil.url, token, maxPricePerGB: "12", deployBlock };
   return { trackers: [tracker], payments };
+}
+
+/** A chain with a vault, which the extension uses, and a site that pays by it. `options` are those of the browser. */
+export async function paying(options = {}) {
+  const [url, scene, extension] = [await site(), await Scene.deployed(), await extended(undefined, options)];
+  await setUp(extension);
+  await useVault(extension, scene);
+  const wallet = await RemoteWallet.start(scene.chain, scene.payer);
+  await wallet.injectInto(extension.context);
+  return { url, scene, extension, wallet, client: clientOf(scene) };
+}
+
+/** What the site was told that it spent, for the title and in all. */
+export const spentBySite = (page) =>
+  page.run(`(async () => {
+    const [title, { money }] = [await torrent.stats(), await client.stats()];
+    return [String(title.spentFine), String(money.spentFine)];
+  })()`);
+
+/** Blocks that a kill may take of those that arrived and were asked for, at this rate (docs/decisions/003). */
+export function lostByKill(bytesPerSecond) {
+  return BigInt(Math.ceil((MIB + 0.4 * bytesPerSecond) / BLOCK));
 }
 
 /** What the seeder earned, in fine units. */

@@ -5,6 +5,7 @@
 
 import type { FromEngine, Hello } from "../../npm/src/protocol.ts";
 import type { EngineTorrent } from "../../npm/src/torrent.ts";
+import type { AccountNow } from "./account.ts";
 import { left, type Site } from "./sites.ts";
 import { price, Wish } from "./wishes.ts";
 
@@ -50,6 +51,8 @@ export interface GateHost {
   pays(hash: string): boolean;
   /** Titles that the site's pages use. */
   inUse(): number;
+  /** It may speak to servers of this machine. */
+  readonly loopback: boolean;
   /** How a title is fetched for a page that does not say it. */
   readonly onDemand: boolean;
   /** Milliseconds. */
@@ -60,6 +63,8 @@ export interface GateHost {
   mayPayFrom(owner: string, now: boolean): Promise<boolean>;
   /** The engine pays from the account that was named, or refused to. */
   answeredAccount(): void;
+  /** The engine says so of the account. */
+  sawMoney(money: AccountNow): void;
 }
 
 type Message = Record<string, unknown>;
@@ -73,6 +78,19 @@ interface Waiting {
   wish: Wish | null;
 }
 
+interface Tracker {
+  url: string;
+  connected: boolean;
+  error: string | null;
+}
+
+/** What the engine says at a glance. */
+interface Snapshot {
+  money: Message;
+  trackers?: Tracker[];
+}
+
+const SECURE_ALONE = "this build of the extension uses secure servers alone: load target/extension-loopback";
 const REFUSED = "The Piecework extension does not let a site do this";
 
 /** One page's gate. */
@@ -345,6 +363,11 @@ export class Gate {
     return wish.whole || this.#host.reads(hash);
   }
 
+  /** Whether its page fetches all of the title. */
+  isWhole(hash: string): boolean {
+    return this.titles.get(hash)?.whole ?? false;
+  }
+
   #answer({ t, hash, wish }: Waiting, value: unknown): unknown {
     switch (t) {
       case "hello": {
@@ -373,7 +396,7 @@ export class Gate {
       case "torrent":
         return value === null || hash === null ? null : this.#torrent(hash, value as EngineTorrent);
       case "snapshot":
-        return this.#snapshot(value as { money: Message });
+        return this.#snapshot(value as Snapshot);
       case "account":
         this.#host.answeredAccount();
         return undefined;
@@ -451,15 +474,29 @@ export class Gate {
     };
   }
 
+  /**
+   * A page of this machine is one that somebody works on: it hears of trackers of this machine, which no other site
+   * names. Those of a title say who else uses the extension.
+   */
+  #ownMachines(trackers: readonly Tracker[] = [], site: Site): Tracker[] {
+    if (!isThisMachine(new URL(site.origin))) return [];
+    return trackers
+      .filter(({ url }) => URL.canParse(url) && isThisMachine(new URL(url)))
+      .map(({ url, connected, error }) =>
+        this.#host.loopback ? { url, connected, error } : { url, connected: false, error: SECURE_ALONE },
+      );
+  }
+
   /** Of the money only what the site may spend. */
-  #snapshot({ money }: { money: Message }): unknown {
+  #snapshot({ money, trackers }: Snapshot): unknown {
+    this.#host.sawMoney(money as unknown as AccountNow);
     const site = this.#host.site();
     const rest = left(site);
     const free = typeof money.free === "bigint" && money.free < rest ? money.free : rest;
     return {
       downloadRate: 0,
       uploadRate: 0,
-      trackers: [],
+      trackers: this.#ownMachines(trackers, site),
       money: {
         accountReady: money.accountReady,
         lack: rest === 0n && site.budget > 0n ? "budget" : money.lack,

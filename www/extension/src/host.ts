@@ -9,17 +9,19 @@ import type { EngineConfig, FromEngine, Hello } from "../../npm/src/protocol.ts"
 import { PROVIDER_VERSION, type FromProvider, type Open, type WalletAnswer } from "../../npm/src/provider.ts";
 import { keepGeneration, lastGeneration } from "../../npm/src/stores.ts";
 import { defaultIceServers } from "../../npm/src/ice.ts";
+import { isFunded, isSame, mayPayFrom, type AccountNow, type Payer } from "./account.ts";
 import { Book, type Kept } from "./book.ts";
 import { api, type RuntimePort, type Sender } from "./browser.ts";
 import { Engine } from "./engine.ts";
 import { ceiling, Gate } from "./gate.ts";
+import { Keepers } from "./keepers.ts";
 import { Page } from "./page.ts";
 import { DEFAULTS, quiet, type Conditions, type Settings } from "./settings.ts";
 import { isShell, shell } from "./shell.ts";
 import { Readers } from "./readers.ts";
 import { left, originOf, Sites, type Site } from "./sites.ts";
 import { keep, keepAll, kept } from "./store.ts";
-import { choices, price } from "./wishes.ts";
+import { choices, payerOf, price } from "./wishes.ts";
 import { PAGE, READER, WALLET_METHODS, type Ensure, type Opening, type State, type ToHost } from "./words.ts";
 
 /** Pages of sites at once, and of one site: the engine has room for 64, and the first of them would give way. */
@@ -31,8 +33,6 @@ const MAX_QUESTIONS = 8;
 const ASK_EVERY = 60_000;
 /** Titles that are taken up at a start: the engine has room for 512. */
 const MAX_LIBRARY = 256;
-/** Titles of one site that stay when its pages are closed. */
-const MAX_KEPT_OF_SITE = 64;
 /** Milliseconds between two looks at what sites spend, while one may. */
 const COUNT_EVERY = 500;
 /** Milliseconds between two looks at rates, and at hours, battery and connection. */
@@ -52,9 +52,12 @@ interface Session {
 }
 
 interface MoneySnapshot {
-  money: { spentFine: bigint; balance: bigint; accountReady: boolean };
+  money: AccountNow & { spentFine: bigint };
   uploadRate: number;
 }
+
+/** This build may speak to servers of this machine; `build.mjs` says it. */
+declare const LOOPBACK: boolean;
 
 const sessions = new Set<Session>();
 let settings: Settings = DEFAULTS;
@@ -67,7 +70,7 @@ let badge = "";
 let book = new Book();
 /** The titles that stay, and the sites that brought them: the others of the library are the user's own. */
 const library = new Set<string>();
-let keepers = new Map<string, string>();
+let keepers = new Keepers();
 /** Titles that the user fetches whole. */
 const mine = new Set<string>();
 const conditions: Conditions = { hour: 0, metered: null, onBattery: null };
@@ -122,7 +125,7 @@ async function greeted(): Promise<void> {
   if (generation !== null) keepGeneration(null, generation);
   library.clear();
   for (const hash of stored) library.add(hash);
-  for (const hash of keepers.keys()) if (!library.has(hash)) keepers.delete(hash);
+  keepers.limit(library);
   for (const hash of stored.slice(-MAX_LIBRARY)) await use(page, hash);
   budgeted = -1n;
   switched();
@@ -162,24 +165,20 @@ function changed(hash: string): void {
   });
 }
 
-function hasRoom(site: string): boolean {
-  return [...keepers.values()].filter((one) => one === site).length < MAX_KEPT_OF_SITE;
-}
-
 /** The site by which a title comes to the library, if it is not there yet and the site has room. */
 function keeperOf(hash: string): string | null {
   if (library.has(hash)) return null;
-  return usersOf(hash).find(({ site }) => site !== null && hasRoom(site))?.site ?? null;
+  return usersOf(hash).find(({ site }) => site !== null && keepers.hasRoom(site))?.site ?? null;
 }
 
 /** Something of it is here: it comes to the library, by this site. */
 async function keepTitle(hash: string, site: string): Promise<void> {
-  if (!own || library.has(hash) || !hasRoom(site)) return;
+  if (!own || library.has(hash) || !keepers.hasRoom(site)) return;
   const torrent = await own.ask<EngineTorrent | null>("torrent", { hash });
   if (!torrent?.verified) return;
   library.add(hash);
-  keepers.set(hash, site);
-  await keep("keepers", keepers);
+  keepers.keep(hash, site);
+  await keep("keepers", keepers.kept());
   await use(own, hash);
 }
 
@@ -192,7 +191,7 @@ async function apply(hash: string): Promise<void> {
   if (!torrent) return;
   const users = usersOf(hash);
   if (settings.payment) {
-    const most = payment(torrent, users);
+    const most = await payment(torrent);
     if (torrent.maxPricePerBlock !== most) await own.ask("maxPrice", { hash, pricePerBlock: most });
   }
   const wishes = users.flatMap(({ gate }) => gate?.titles.get(hash) ?? []);
@@ -208,14 +207,47 @@ async function apply(hash: string): Promise<void> {
 }
 
 /** The most that is paid for a block of it, by the site that pays. */
-function payment({ infoHash: hash, spentFine }: EngineTorrent, users: Session[]): bigint {
-  const could = users.filter(({ site, open }) => site !== null && open?.payment && left(sites.of(site)) > 0n);
-  const before = book.payers.get(hash);
-  const payer = could.some(({ site }) => site === before) ? before : could[0]?.site;
-  if (!payer) return 0n;
+async function payment({ infoHash: hash, spentFine }: EngineTorrent): Promise<bigint> {
+  const next = nextPayer(hash);
+  // What was spent by now counts for the one that paid.
+  if (next !== undefined && book.payers.has(hash) && next !== book.payers.get(hash)) await settle();
+  const payer = nextPayer(hash);
+  if (payer === undefined) return 0n;
   book.pays(hash, payer, spentFine);
-  const wishes = could.filter(({ site }) => site === payer).flatMap(({ gate }) => gate?.titles.get(hash) ?? []);
+  const wishes = spenders(hash).flatMap(({ site, gate }) => (site === payer ? (gate?.titles.get(hash) ?? []) : []));
   return price(ceiling(sites.of(payer)), wishes);
+}
+
+/** Pages that use the title and whose sites may still spend. */
+function spenders(hash: string): Session[] {
+  return usersOf(hash).filter(({ site, open }) => site !== null && open?.payment && left(sites.of(site)) > 0n);
+}
+
+function nextPayer(hash: string): string | undefined {
+  const could = spenders(hash).flatMap(({ site, gate }) =>
+    site === null ? [] : [{ site, asks: gate?.isWhole(hash) || readers.asks(site, hash) }],
+  );
+  return payerOf(book.payers.get(hash), could);
+}
+
+/** One of several sites that use the title begins or ends to read it: it may be another one that pays. */
+function readersChanged(hash: string): void {
+  if (settings.payment && new Set(usersOf(hash).map(({ site }) => site)).size > 1) changed(hash);
+}
+
+/** The titles that only this site brought go; one that a page of another site uses now goes with that page. */
+async function takeTitles(origin: string): Promise<void> {
+  let isDone = false;
+  await inTurn(async () => {
+    for (const hash of keepers.handOver(origin, sites.list())) {
+      library.delete(hash);
+      await unused(hash);
+      keepers.drop(hash);
+    }
+    await keep("keepers", keepers.kept());
+    isDone = true;
+  });
+  if (!isDone) throw new Error("The engine stopped before all titles were removed: remove the others in the library.");
 }
 
 /** No page uses it any more, maybe. One of which nothing is to stay is deleted with its last page. */
@@ -268,14 +300,16 @@ function gateOf(session: Session, origin: string): Gate {
     reads: (hash) => readers.reads(origin, hash),
     pays: (hash) => session.open?.payment != null && book.payers.get(hash) === origin,
     inUse: () => titlesOf(origin).size,
+    loopback: LOOPBACK,
     get onDemand() {
       return settings.payment !== null;
     },
     now: () => Date.now(),
     toEngine: (message) => session.engine?.postMessage(message),
     toPage: (message) => session.port.postMessage(message),
-    mayPayFrom: (owner, now) => mayPayFrom(session, owner, now),
+    mayPayFrom: (owner, now) => paysFrom(session, owner, now),
     answeredAccount: () => void inTurn(() => answered(session)),
+    sawMoney: (money) => void sawMoney(money),
   });
 }
 
@@ -291,6 +325,7 @@ function wantsWhole(hash: string, whole: boolean): void {
   library.add(hash);
   if (whole) mine.add(hash);
   else mine.delete(hash);
+  if (whole && keepers.drop(hash)) void keep("keepers", keepers.kept());
   changed(hash);
 }
 
@@ -300,8 +335,8 @@ function ownAsks(session: Session, message: unknown): void {
   if (t === "add" && onDemand === false) session.adds.add(id);
   else if (t === "onDemand" && typeof hash === "string") wantsWhole(hash, v === false);
   else if (t === "remove" && typeof hash === "string") {
-    for (const known of [library, mine, keepers]) known.delete(hash);
-    void keep("keepers", keepers);
+    for (const known of [library, mine]) known.delete(hash);
+    if (keepers.drop(hash)) void keep("keepers", keepers.kept());
   }
   session.engine?.postMessage(message);
 }
@@ -401,10 +436,10 @@ function refusal({ site }: Session, { version, ask }: Open): string | null {
 
 /** A page pays by the extension's own vault or not at all. */
 function paysElsewhere({ payment }: Open): boolean {
-  return payment !== null && !isSame(payment);
+  return payment !== null && !isOurVault(payment);
 }
 
-function isSame({ vault, chainId }: NonNullable<Open["payment"]>): boolean {
+function isOurVault({ vault, chainId }: NonNullable<Open["payment"]>): boolean {
   const { payment } = settings;
   return payment?.vault.toLowerCase() === String(vault).toLowerCase() && payment.chainId === chainId;
 }
@@ -460,12 +495,14 @@ const readers = new Readers({
   session: (site, hash) => [...sessions].find((one) => one.site === site && (site === null || one.gate?.mayRead(hash))),
   ended(site, hash) {
     for (const { gate } of [...sessions].filter((one) => one.site === site)) gate?.looksAnew(String(hash));
+    readersChanged(String(hash));
   },
   async settled(site, hash) {
     const isThere = [...sessions].some((one) => one.site === site && (site === null || one.gate?.mayRead(hash)));
     const waits = !isThere && [...sessions].some((one) => one.site === site && one.open?.again);
     // A page that comes from a host that ended tells this one its titles in a moment.
     if (waits) await taken(hash);
+    readersChanged(hash);
     // Nothing is read before its price is known.
     await turn;
   },
@@ -473,20 +510,33 @@ const readers = new Readers({
 
 // ---------------------------------------------------------------------------------- money
 
-/** The owner whose deposit is paid from: one that is not used up is not left because a site says so. */
-async function mayPayFrom(session: Session, owner: string, fromNow: boolean): Promise<boolean> {
-  const before = await kept<string>("owner");
-  const same = before?.toLowerCase() === owner.toLowerCase();
-  if (before !== undefined && !same && own) {
+/** Null: no owner was named yet. */
+let payer: Payer | null = null;
+
+/** Whether it may be paid from this owner's deposit; `fromNow`: it is from now on. */
+async function paysFrom(session: Session, owner: string, fromNow: boolean): Promise<boolean> {
+  if (payer && !isSame(payer.owner, owner)) {
+    if (!own) return false;
     const { money } = await own.ask<MoneySnapshot>("snapshot");
-    if (money.balance > 0n) return false;
+    if (!mayPayFrom(payer, owner, money)) return false;
   }
-  if (fromNow && !same) {
+  if (fromNow && !(payer && isSame(payer.owner, owner))) {
     switching = session;
     await inTurn(settle);
-    await keep("owner", owner);
+    await keepPayer({ owner, funded: null });
   }
   return true;
+}
+
+/** What is left of the deposit is known again when the next owner is named. */
+async function sawMoney(money: AccountNow): Promise<void> {
+  const funded = payer && isFunded(payer.funded, money);
+  if (payer && !switching && payer.funded !== funded) await keepPayer({ ...payer, funded });
+}
+
+async function keepPayer(next: Payer): Promise<void> {
+  payer = next;
+  await keep("payer", payer);
 }
 
 /** By whose word the engine is about to pay from another account: until it does, nothing is spent. */
@@ -552,7 +602,10 @@ async function settle(): Promise<void> {
     ({ money } = await sum());
   }
   const now = Date.now();
-  if (money.accountReady) book.sum(money.spentFine, now);
+  if (money.accountReady) {
+    book.sum(money.spentFine, now);
+    await sawMoney(money);
+  }
   const touched = new Set<string>();
   for (const [hash, payer, spentFine] of records) {
     const fine = book.title(hash, spentFine);
@@ -679,6 +732,8 @@ async function newVault(): Promise<void> {
   sites.newVault();
   book = new Book();
   written = "";
+  payer = null;
+  await keep("payer", payer);
   await keepCounts();
 }
 
@@ -691,8 +746,8 @@ async function handle(message: ToHost): Promise<unknown> {
       const pages = [...sessions].filter(({ site, engine: port }) => site !== null && port !== null).length;
       const paying = [...sessions].filter(({ gate, open }) => gate && open?.payment).map(({ site }) => site ?? "");
       const withWallet = [...new Set(paying)];
-      const state: State = { settings, sites: sites.list(), quiet: why(), fault, pages, withWallet };
-      return state;
+      const brought = keepers.counts();
+      return { settings, sites: sites.list(), quiet: why(), fault, pages, withWallet, brought } satisfies State;
     }
     case "settings": {
       const before = settings;
@@ -711,7 +766,8 @@ async function handle(message: ToHost): Promise<unknown> {
       return decided(message.origin);
     case "forget":
       sites.forget(message.origin);
-      return decided(message.origin);
+      await decided(message.origin);
+      return message.withTitles ? takeTitles(message.origin) : undefined;
   }
 }
 
@@ -764,7 +820,8 @@ const ready = new Promise<void>((resolve) => {
     settings = { ...DEFAULTS, ...(await kept<Settings>("settings")) };
     sites = new Sites((await kept<Site[]>("sites")) ?? [], () => void keepCounts());
     book = new Book(await kept<Partial<Kept>>("book"), Date.now());
-    keepers = (await kept<typeof keepers>("keepers")) ?? keepers;
+    payer = (await kept<Payer>("payer")) ?? null;
+    keepers = new Keepers(await kept<Map<string, string>>("keepers"));
     battery = (await (navigator as Machine).getBattery?.().catch(() => null)) ?? null;
     battery?.addEventListener("chargingchange", () => void look());
     await start();

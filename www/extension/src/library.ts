@@ -68,22 +68,24 @@ function offerHistory(own: Client, payment: Payment | null): void {
 }
 
 async function draw(own: Client, payment: Payment | null): Promise<void> {
-  const titles = await library(own);
-  show(byId("empty"), titles.length === 0);
-  for (const [hash, { row }] of rows) {
-    if (titles.some(({ infoHash }) => infoHash === hash)) continue;
-    row.remove();
-    rows.delete(hash);
-  }
-  for (const title of titles) {
+  const titles = new Set<string>();
+  for (const title of await library(own)) {
+    // One that another page removed, or the user with its site, is known to this page and not to the engine.
     const stats = await title.stats().catch(() => null);
     if (!stats) continue;
+    titles.add(title.infoHash);
     const { row, text, call } = rows.get(title.infoHash) ?? made(own, title, payment);
     const name = label(stats.name || title.infoHash);
     setText(text, `${name}: ${facts(stats, payment)}`);
     call(name);
     if (!row.isConnected) byId("titles").append(row);
   }
+  for (const [hash, { row }] of rows) {
+    if (titles.has(hash)) continue;
+    row.remove();
+    rows.delete(hash);
+  }
+  show(byId("empty"), titles.size === 0);
 }
 
 function facts(stats: TorrentStats, payment: Payment | null): string {

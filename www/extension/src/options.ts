@@ -3,7 +3,7 @@
 import { formatAmount, parseIceServers, parseTypedAmount } from "piecework";
 import { deploymentFrom } from "piecework/deployment";
 import { announce, byId, make, reason, setText, show } from "../../player/src/dom.ts";
-import { label, units } from "../../player/src/format.ts";
+import { label, plural, units } from "../../player/src/format.ts";
 import { ask, state } from "./ours.ts";
 import type { Payment, Settings } from "./settings.ts";
 import { left, type Site } from "./sites.ts";
@@ -66,7 +66,7 @@ function vault(): Partial<Settings> {
 }
 
 async function draw(): Promise<void> {
-  const { settings, sites } = await state();
+  const { settings, sites, brought } = await state();
   const { payment } = settings;
   used = payment;
   if (payment) field("most").value = payment.maxPricePerGB;
@@ -90,10 +90,10 @@ async function draw(): Promise<void> {
   );
   show(byId("no-vault"), payment !== null);
   show(byId("no-sites"), sites.length === 0);
-  byId("sites").replaceChildren(...sites.map((site) => row(site, payment)));
+  byId("sites").replaceChildren(...sites.map((site) => row(site, payment, brought[site.origin] ?? 0)));
 }
 
-function row(site: Site, payment: Payment | null): HTMLElement {
+function row(site: Site, payment: Payment | null, brought: number): HTMLElement {
   const { origin, allowed } = site;
   const money =
     payment && allowed
@@ -103,10 +103,15 @@ function row(site: Site, payment: Payment | null): HTMLElement {
   const change = make("a", { href: `ask.html?site=${encodeURIComponent(origin)}`, textContent: "Change" });
   const forget = make("button", { type: "button", className: "quiet", textContent: allowed ? "Take back" : "Forget" });
   forget.setAttribute("aria-label", `${forget.textContent}: ${label(origin)}`);
+  const words = `also delete the ${plural(brought, "title")} that it brought`;
+  const titles = make("input", { type: "checkbox" });
   forget.addEventListener("click", () => {
-    ask({ to: "host", t: "forget", origin }).then(draw).catch(fails);
+    ask({ to: "host", t: "forget", origin, withTitles: titles.checked }).then(draw).catch(fails);
   });
-  return make("li", {}, make("span", { className: "name", textContent: label(origin) }), ` ${says} `, change, forget);
+  const withTitles = make("label", {}, titles, ` ${words}`);
+  titles.setAttribute("aria-label", `${words}: ${label(origin)}`);
+  const name = make("span", { className: "name", textContent: label(origin) });
+  return make("li", {}, name, ` ${says} `, change, forget, ...(brought > 0 ? [withTitles] : []));
 }
 
 function amount(sum: bigint, { token }: Payment): string {
@@ -124,5 +129,14 @@ function saves(form: string, read: () => Partial<Settings>): void {
 saves("limits", limits);
 saves("network", network);
 saves("vault", vault);
+// Firefox has the manifest's `protocol_handlers` for it.
+show(byId("links"), location.protocol === "chrome-extension:" && "registerProtocolHandler" in navigator);
+byId("magnets").addEventListener("click", () => {
+  try {
+    navigator.registerProtocolHandler("magnet", `${location.origin}/magnet.html?link=%s`);
+  } catch (error) {
+    fails(error);
+  }
+});
 byId("no-vault").addEventListener("click", () => void save({ payment: null }).catch(fails));
 draw().catch(fails);

@@ -43,6 +43,11 @@ export class Readers {
     return [...this.#all.values()].some((one) => one.site === site && one.hash === hash && one.engine !== null);
   }
 
+  /** Whether the site reads the title, or is about to. */
+  asks(site: string, hash: string): boolean {
+    return [...this.#all.values()].some((one) => one.site === site && one.hash === hash);
+  }
+
   /** Ends those that may not read any more. */
   look(): void {
     for (const [port, { site, hash, engine }] of this.#all)

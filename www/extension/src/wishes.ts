@@ -93,3 +93,13 @@ export function choices(wishes: readonly Wish[], now: readonly FilePriority[]): 
 export function price(ceiling: bigint, wishes: readonly Wish[]): bigint {
   return wishes.reduce((least, wish) => (wish.price !== null && wish.price < least ? wish.price : least), ceiling);
 }
+
+/**
+ * The site that pays for a title, of those that can: the one that paid before while it asks for bytes, else the first
+ * that asks.
+ */
+export function payerOf(before: string | undefined, could: readonly { site: string; asks: boolean }[]) {
+  const asking = could.filter(({ asks }) => asks);
+  const among = asking.length > 0 ? asking : could;
+  return among.some(({ site }) => site === before) ? before : among[0]?.site;
+}

@@ -35,7 +35,8 @@ export type ToHost = { to: "host" } & (
   | { t: "state" }
   | { t: "settings"; settings: Partial<Settings> }
   | { t: "decide"; origin: string; allowed: boolean; budget: bigint; ceiling: bigint }
-  | { t: "forget"; origin: string }
+  /** `withTitles`: those that only this site brought are removed, too. */
+  | { t: "forget"; origin: string; withTitles: boolean }
   /** Of {@link WALLET_METHODS}, to the wallet in an open page of a site. */
   | { t: "wallet"; origin: string; method: string; params: unknown }
 );
@@ -65,4 +66,6 @@ export interface State {
   pages: number;
   /** Sites with an open page that pays, and so may have a wallet. */
   withWallet: string[];
+  /** By origin: titles of the library that this site brought. */
+  brought: Record<string, number>;
 }

@@ -5,7 +5,7 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 await build({
-  entryPoints: ["book", "gate", "readers", "relay", "sites", "settings", "wishes"].map((name) =>
+  entryPoints: ["account", "book", "gate", "keepers", "readers", "relay", "sites", "settings", "wishes"].map((name) =>
     join(here, "../src", `${name}.ts`),
   ),
   format: "esm",

@@ -38,7 +38,9 @@ function gate(site = {}, { mayPay = true } = {}) {
     pays: () => seen.pays,
     inUse: () => seen.inUse,
     onDemand: false,
+    loopback: false,
     answeredAccount: () => seen.answered++,
+    sawMoney: () => undefined,
     now: () => seen.now ?? 0,
     toEngine: (message) => seen.engine.push(message),
     toPage: (message) => seen.page.push(message),
@@ -378,4 +380,16 @@ test("a message of any form harms nobody", () => {
   one.fromPage({ t: "add", id: 3, torrent: { length: 5 } });
   one.fromPage({ t: "select", id: 4, hash: HASH, files: "x" });
   assert.deepEqual(seen.engine, []);
+});
+
+test("of trackers a page of this machine alone hears, and of this machine's alone", () => {
+  const trackers = [
+    { url: "ws://localhost:8000/", connected: true, error: null },
+    { url: "wss://tracker.example/", connected: true, error: null },
+  ];
+  const seen = (origin) => ask(gate({ origin }), "snapshot", {}, { money: {}, trackers }).answer.v.trackers;
+  assert.deepEqual(seen("https://site.example"), []);
+  const [one, ...more] = seen("http://localhost:3000");
+  assert.deepEqual([one.url, one.connected, more], ["ws://localhost:8000/", false, []]);
+  assert.match(one.error, /load target\/extension-loopback/);
 });

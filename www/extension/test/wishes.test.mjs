@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choices, price, Wish } from "./build/wishes.js";
+import { choices, payerOf, price, Wish } from "./build/wishes.js";
 
 /** A page's wish, which knows the title's files. */
 function wish(
@@ -51,4 +51,17 @@ test("a page that pauses fetches nothing by itself", () => {
   assert.equal(one.whole, true);
   one.paused = true;
   assert.equal(one.whole, false);
+});
+
+test("the site pays whose page asks for bytes: who paid before, else the first", () => {
+  const [a, b] = ["https://a.example", "https://b.example"];
+  const could = (...asks) => [a, b].map((site, at) => ({ site, asks: asks[at] }));
+  assert.equal(payerOf(undefined, could(false, true)), b);
+  assert.equal(payerOf(a, could(false, true)), b);
+  assert.equal(payerOf(b, could(true, true)), b);
+  assert.equal(payerOf(undefined, could(true, true)), a);
+  // Nobody asks: nothing changes.
+  assert.equal(payerOf(b, could(false, false)), b);
+  assert.equal(payerOf(undefined, could(false, false)), a);
+  assert.equal(payerOf(a, []), undefined);
 });

@@ -17,7 +17,14 @@ interface Events extends LinkEvents {
   failure(text: string): PieceworkError;
   /** Asks a wallet of the page. */
   wallet(method: string, params: unknown): Promise<unknown>;
+  /** The client is destroyed. */
+  left: AbortSignal;
 }
+
+/** Milliseconds after which a page that waits for the user's word is told where that is asked. */
+const ASKS_AFTER = 10_000;
+const ASKS =
+  "The Piecework extension did not let this page in yet: its question is in a window of its own, or behind its button.";
 
 interface Pending {
   message: { t: string; id: number };
@@ -49,7 +56,13 @@ export class Remote implements Way {
   /** Waits for the provider's word; rejects with its reason. `ask`: it may ask its user. */
   static open(port: MessagePort, ask: boolean, options: LinkOptions, events: Events, pages: typeof Link) {
     return new Promise<Remote>((resolve, reject) => {
-      const remote = new Remote(port, options, events, pages, (error) => (error ? reject(error) : resolve(remote)));
+      const asks = ask ? setTimeout(() => events.warning(ASKS), ASKS_AFTER) : undefined;
+      const opened = (error: Error | null) => {
+        clearTimeout(asks);
+        if (error) reject(error);
+        else resolve(remote);
+      };
+      const remote = new Remote(port, options, events, pages, opened);
       const { payment } = options.config;
       const open: Open = {
         t: "open",
@@ -59,6 +72,13 @@ export class Remote implements Way {
       };
       remote.#open = open;
       port.postMessage(open);
+      // Also while the user is asked.
+      const leave = () => {
+        void remote.destroy();
+        opened(events.failure("this client was destroyed"));
+      };
+      events.left.addEventListener("abort", leave);
+      if (events.left.aborted) leave();
     });
   }
 

@@ -12,7 +12,9 @@ import type { Store } from "./stores.js";
  */
 export type EngineChoice = "auto" | "own" | "extension" | MessagePort;
 
-/** Milliseconds that a client which may use an engine of its own waits for that of the extension. */
+/**
+ * Milliseconds that a client waits for the extension's port, and one that may use an engine of its own for the engine.
+ */
 const EXTENSION_WITHIN = 3_000;
 
 /** The way by this choice. Where it is not known at once, requests wait. */
@@ -22,30 +24,42 @@ export function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEv
   const found = choice instanceof MessagePort ? Promise.resolve(choice) : provider();
   if (!found) {
     if (choice === "auto") return own();
-    throw new PieceworkError("This site needs the Piecework extension: install it, then reload the page.");
+    throw new PieceworkError(
+      "This site needs the Piecework extension: install it, then reload the page. It serves pages of https:// and of " +
+        "http://localhost.",
+    );
   }
+  const left = new AbortController();
   // A file of its own: few visitors have the extension.
   const opened = async (): Promise<Way> => {
-    const [{ Remote }, port] = await Promise.all([import("./remote.js"), found]);
+    const [{ Remote }, port] = await Promise.all([import("./remote.js"), inTime(found)]);
     const failure = (text: string) => new PieceworkError(text);
-    return Remote.open(port, choice !== "auto", options, { ...events, failure, wallet: askWallet }, Link);
+    const more = { ...events, failure, wallet: askWallet, left: left.signal };
+    return Remote.open(port, choice !== "auto", options, more, Link);
   };
   const instead = (error: Error): Way => {
+    if (left.signal.aborted) throw error;
     if (choice === "auto") return own();
     events.failed(error instanceof PieceworkError ? error : new PieceworkError(error.message));
     throw error;
   };
   const remote = opened();
-  return new Eventually((choice === "auto" ? inTime(remote) : remote).catch(instead));
+  return new Eventually((choice === "auto" ? wayInTime(remote) : remote).catch(instead), left);
 }
 
-/** Fails when it takes too long, and takes leave of what comes after that. */
-async function inTime(remote: Promise<Way>): Promise<Way> {
+/** Fails when it takes too long. */
+async function inTime<T>(extension: Promise<T>): Promise<T> {
   const late = new Promise<null>((resolve) => setTimeout(resolve, EXTENSION_WITHIN, null));
-  const first = await Promise.race([remote, late]);
+  const first = await Promise.race([extension, late]);
   if (first) return first;
-  remote.then((way) => way.destroy()).catch(() => undefined);
-  throw new PieceworkError("The Piecework extension did not answer in time.");
+  throw new PieceworkError("The Piecework extension did not answer in time: reload the page.");
+}
+
+/** Takes leave of what comes too late. */
+function wayInTime(remote: Promise<Way>): Promise<Way> {
+  const inWay = inTime(remote);
+  inWay.catch(() => remote.then((way) => way.destroy())).catch(() => undefined);
+  return inWay;
 }
 
 /** The port of an extension that answers; null: none does. */
@@ -70,7 +84,11 @@ class Eventually implements Way {
   readonly #found: Promise<Way>;
   #way: Way | null = null;
 
-  constructor(found: Promise<Way>) {
+  /** `left` is aborted when its client is destroyed: it may wait for a user's word. */
+  constructor(
+    found: Promise<Way>,
+    readonly left: AbortController,
+  ) {
     this.#found = found;
     found.then(
       (way) => (this.#way = way),
@@ -121,6 +139,7 @@ class Eventually implements Way {
   }
 
   async destroy(): Promise<void> {
+    this.left.abort();
     await (await this.#found.catch(() => null))?.destroy();
   }
 }

@@ -190,3 +190,27 @@ test("a client that is told to uses its own engine alone; one that needs the ext
   define("dispatchEvent", () => true);
   assert.throws(() => new Client({ engine: "extension" }), /install it, then reload/);
 });
+
+test("a client that needs the extension is told where its question is, and that none answers", async (t) => {
+  const end = provider(t);
+  extension(t, end);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const client = new Client({ engine: "extension" });
+  const warned = new Promise((resolve) => client.on("warning", ({ text }) => resolve(text)));
+  await end.next("open");
+  t.mock.timers.tick(10_000);
+  assert.match(await warned, /its question is in a window of its own, or behind its button/);
+  // It does not wait for the word, and the question goes.
+  const asked = assert.rejects(client.stats(), /destroyed/);
+  await client.destroy();
+  await asked;
+  await end.next("bye");
+
+  // It prevents the event's default, and posts no port.
+  define("dispatchEvent", () => false);
+  const other = new Client({ engine: "extension" });
+  const failed = new Promise((resolve) => other.on("error", ({ error }) => resolve(error.message)));
+  t.mock.timers.tick(3_000);
+  assert.match(await failed, /did not answer in time: reload the page/);
+  await assert.rejects(other.stored(), /did not answer in time/);
+});

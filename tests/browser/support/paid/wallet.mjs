@@ -107,6 +107,11 @@ export class RemoteWallet {
     await context.addInitScript(inject, this.url);
   }
 
+  /** Takes the place of the wallet that an open page has. */
+  async isOf(page) {
+    await page.run(`(${inject})(${JSON.stringify(this.url)})`);
+  }
+
   async #answer(method, params) {
     this.asked.push(method);
     if (UNKNOWN.has(method)) throw Object.assign(new Error(`this wallet does not support ${method}`), { code: 4200 });

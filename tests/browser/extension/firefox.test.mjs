@@ -139,7 +139,7 @@ test("in Firefox a site buys through the extension, which sells it to another br
   assert.equal(BigInt(paid), RESALE_FINE * blocks);
 });
 
-test("in Firefox an update in mid-download goes on with what is here, and seeds by itself before any page", async () => {
+test("in Firefox an update in mid-download goes on with what is here, and seeds by itself at once", async () => {
   const [url, tracker, profile] = [await site(), await signaling(), folder("profile")];
   const [whole, part] = [await film(tracker, 1 << 20), await film(tracker, LENGTH)];
   const seeder = await whole.seedFreezably();

@@ -254,6 +254,34 @@ test("a title of which nothing came does not stay, and fills nobody's library", 
   assert.equal(await library.locator("#titles li").count(), 0);
 });
 
+test("a site names few trackers at once, and leaves room for those of others", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  const extension = await extended();
+  await setUp(extension);
+  const page = await hostile(extension, url);
+  const other = await asking(extension, await site());
+  await asking(extension, url);
+  assert.equal(await page.run("raw.open()"), "opened");
+  const add = (i, from, count) => {
+    const named = Array.from({ length: count }, (_, at) => `&tr=wss%3A%2F%2F127.0.0.1%3A1%2F${from + at}`).join("");
+    const magnet = `magnet:?xt=urn:btih:${i.toString(16).padStart(40, "0")}${named}`;
+    return page.run(`raw.ask("add", { magnet: "${magnet}" }).then(({ refused }) => refused ?? "ok")`);
+  };
+  assert.equal(await add(1, 0, 10), "ok");
+  assert.match(await add(2, 10, 10), /at most 16 signaling servers/);
+  assert.equal(await add(3, 10, 6), "ok");
+  assert.match(await add(4, 90, 64), /at most 16 signaling servers/);
+  // Its titles are left with their trackers.
+  await page.run(`raw.ask("leave", { hash: "${"1".padStart(40, "0")}" })`);
+  assert.equal(await add(5, 90, 10), "ok");
+
+  const title = await film(tracker, 256 << 10);
+  await title.seed();
+  await other.run(`add("${title.torrent}")`);
+  await other.run("done()");
+  assert.equal(await other.run("digest()"), title.digest);
+});
+
 test("a page that only names a title hears nothing of how another site reads it", async () => {
   const [first, second, tracker] = [await site(), await site(), await signaling()];
   const title = await film(tracker, 8 << 20);

@@ -27,7 +27,7 @@ export function older(name) {
 /** A Chromium with the extension, from the folder `path`; `profile` as in {@link browser}. */
 export async function extended(profile = folder("profile"), { path = join(EXTENSION, "chromium"), ...options } = {}) {
   if (!existsSync(join(path, "manifest.json"))) throw new Error("run `cargo xtask extension --loopback` first");
-  // Without the developer mode, as its user switches it on, one that is loaded from a folder ends with its first reload.
+  // Its user switched on the developer mode. Without that, one that is loaded from a folder ends with its first reload.
   const settings = join(profile, "Default", "Preferences");
   if (!existsSync(settings)) {
     mkdirSync(join(profile, "Default"), { recursive: true });
@@ -40,7 +40,8 @@ export async function extended(profile = folder("profile"), { path = join(EXTENS
     context.serviceWorkers()[0] ??
     (await withinAMinute("the extension's background starts", context.waitForEvent("serviceworker")));
   const root = new URL("/", worker.url()).href;
-  const ends = (one) => one.evaluate(() => globalThis.chrome.runtime.reload()).catch(() => undefined); // it ends meanwhile
+  // It ends meanwhile.
+  const ends = (one) => one.evaluate(() => globalThis.chrome.runtime.reload()).catch(() => undefined);
   return {
     ...started,
     root,

@@ -6,6 +6,7 @@
 import type { FromEngine, Hello } from "../../npm/src/protocol.ts";
 import type { EngineTorrent } from "../../npm/src/torrent.ts";
 import type { AccountNow } from "./account.ts";
+import { trackersNamed } from "./named.ts";
 import { left, type Site } from "./sites.ts";
 import { price, Wish } from "./wishes.ts";
 
@@ -13,6 +14,8 @@ import { price, Wish } from "./wishes.ts";
 export const MAX_TITLES_OF_PAGE = 64;
 /** And all pages of one site. */
 export const MAX_TITLES_OF_SITE = 128;
+/** Signaling servers that titles of one site name at once: the engine has room for 64, over all titles. */
+export const MAX_TRACKERS_OF_SITE = 16;
 /** Requests whose answers a page waits for. */
 const MAX_WAITING = 512;
 /** Requests in a row, and how many a second after that. */
@@ -37,8 +40,10 @@ const MAX_MADE = 8;
 export interface GateHost {
   /** As the user's last word has it. */
   site(): Site;
-  /** The site has this title from now on. */
-  took(hash: string): void;
+  /** The site has this title from now on, and named these trackers for it. */
+  took(hash: string, trackers: readonly string[]): void;
+  /** Those that the site named for titles that its pages use, or that stay in the library because of it. */
+  trackers(): ReadonlySet<string>;
   /** The page wants something else of it. */
   wishes(hash: string): void;
   /** The page will use it no more: resolves when what is here of it is kept. */
@@ -258,10 +263,16 @@ export class Gate {
       return `A page uses at most ${MAX_TITLES_OF_PAGE} titles at once`;
     if (this.#host.inUse() + adding >= MAX_TITLES_OF_SITE)
       return `A site\u2019s pages use at most ${MAX_TITLES_OF_SITE} titles at once`;
+    const trackers = addresses(message.trackers, "wss:", site);
+    const named = namedIn(source, trackers);
+    if (!named) return "this is not a .torrent file";
+    const waiting = [...this.#waiting.values()].flatMap(({ wish }) => wish?.trackers ?? []);
+    if (new Set([...this.#host.trackers(), ...waiting, ...named]).size > MAX_TRACKERS_OF_SITE)
+      return `The titles of a site name at most ${MAX_TRACKERS_OF_SITE} signaling servers at once`;
     return {
       t: "add",
       ...source,
-      trackers: addresses(message.trackers, "wss:", site),
+      trackers,
       webSeeds: addresses(message.webSeeds, "https:", site),
       // The page's wishes come by the host: another site may use the title, and pay for it.
       onDemand: true,
@@ -274,7 +285,8 @@ export class Gate {
     const isOnDemand = typeof onDemand === "boolean" ? onDemand : this.#host.onDemand;
     const named = cut.webSeeds as string[];
     const inSource = typeof cut.magnet === "string" ? seedsOf(cut.magnet) : [];
-    return new Wish(isOnDemand, amount(maxPricePerBlock), numbers(files), [...named, ...inSource]);
+    const trackers = namedIn(cut, cut.trackers as string[]) ?? [];
+    return new Wish(isOnDemand, amount(maxPricePerBlock), numbers(files), [...named, ...inSource], trackers);
   }
 
   async #leaves(id: number, { hash }: Message): Promise<void> {
@@ -384,7 +396,7 @@ export class Gate {
           before.price = wish.price ?? before.price;
           for (const url of wish.webSeeds) if (before.webSeeds.size < MAX_ADDRESSES) before.webSeeds.add(url);
         } else if (wish) this.titles.set(added, wish);
-        this.#host.took(added);
+        this.#host.took(added, wish?.trackers ?? []);
         return added;
       }
       case "seed":
@@ -475,13 +487,15 @@ export class Gate {
   }
 
   /**
-   * A page of this machine is one that somebody works on: it hears of trackers of this machine, which no other site
-   * names. Those of a title say who else uses the extension.
+   * A page of this machine is one that somebody works on: it hears of the trackers of this machine that it named. That
+   * others are connected says which sites use them, too.
    */
   #ownMachines(trackers: readonly Tracker[] = [], site: Site): Tracker[] {
     if (!isThisMachine(new URL(site.origin))) return [];
+    const urls = [...this.titles.values()].flatMap(({ trackers: named }) => named);
+    const named = new Set(urls.map((url) => (URL.canParse(url) ? new URL(url).href : url)));
     return trackers
-      .filter(({ url }) => URL.canParse(url) && isThisMachine(new URL(url)))
+      .filter(({ url }) => URL.canParse(url) && isThisMachine(new URL(url)) && named.has(new URL(url).href))
       .map(({ url, connected, error }) =>
         this.#host.loopback ? { url, connected, error } : { url, connected: false, error: SECURE_ALONE },
       );
@@ -554,6 +568,15 @@ export function ceiling(site: Site): bigint {
 
 function amount(wanted: unknown): bigint | null {
   return typeof wanted === "bigint" && wanted >= 0n ? wanted : null;
+}
+
+/** The signaling servers of a title that is added; null: its .torrent file is none. */
+function namedIn(source: Message, given: readonly string[]): string[] | null {
+  try {
+    return trackersNamed(source, given);
+  } catch {
+    return null;
+  }
 }
 
 /** The web seeds that a magnet link names. */

@@ -286,8 +286,8 @@ function siteOf(session: Session, origin: string): Site {
 function gateOf(session: Session, origin: string): Gate {
   return new Gate({
     site: () => siteOf(session, origin),
-    took: (hash) => {
-      sites.took(origin, hash);
+    took: (hash, trackers) => {
+      sites.took(origin, hash, trackers);
       awaited.dispatchEvent(new Event(hash));
       changed(hash);
     },
@@ -300,6 +300,12 @@ function gateOf(session: Session, origin: string): Gate {
     reads: (hash) => readers.reads(origin, hash),
     pays: (hash) => session.open?.payment != null && book.payers.get(hash) === origin,
     inUse: () => titlesOf(origin).size,
+    trackers: () => {
+      const titles = new Set([...titlesOf(origin), ...keepers.of(origin)]);
+      return new Set(
+        sites.of(origin).titles.flatMap(({ hash, trackers }) => (titles.has(hash) ? (trackers ?? []) : [])),
+      );
+    },
     loopback: LOOPBACK,
     get onDemand() {
       return settings.payment !== null;

@@ -21,8 +21,8 @@ export interface Site {
   spentFine: bigint;
   /** The most that it may pay for a block. */
   ceiling: bigint;
-  /** Those that it took up, the last one last, with what it spent for each. */
-  titles: { hash: string; spentFine: bigint }[];
+  /** Those that it took up, the last one last, with what it spent for each, and the trackers that it named for it. */
+  titles: { hash: string; spentFine: bigint; trackers?: string[] }[];
 }
 
 /** The origin of a page that may ask; null: none that is kept apart from others. */
@@ -70,7 +70,7 @@ export class Sites {
         budget: 0n,
         spentFine: 0n,
         ceiling: 0n,
-        titles: site.titles.map(({ hash }) => ({ hash, spentFine: 0n })),
+        titles: site.titles.map((title) => ({ ...title, spentFine: 0n })),
       });
     this.#changed();
   }
@@ -81,8 +81,8 @@ export class Sites {
     this.#changed();
   }
 
-  took(origin: string, hash: string): void {
-    this.#title(origin, hash, 0n);
+  took(origin: string, hash: string, trackers: readonly string[] = []): void {
+    this.#title(origin, hash, 0n, trackers);
   }
 
   spent(origin: string, hash: string, fine: bigint): void {
@@ -95,11 +95,13 @@ export class Sites {
     if (site && fine > 0n) this.#put({ ...site, spentFine: site.spentFine + fine });
   }
 
-  #title(origin: string, hash: string, fine: bigint): void {
+  #title(origin: string, hash: string, fine: bigint, more: readonly string[] = []): void {
     const site = this.of(origin);
-    const before = site.titles.find((one) => one.hash === hash)?.spentFine ?? 0n;
+    const before = site.titles.find((one) => one.hash === hash);
     const others = site.titles.filter((one) => one.hash !== hash);
-    const titles = [...others, { hash, spentFine: before + fine }].slice(-MAX_TITLES);
+    const trackers = [...new Set([...(before?.trackers ?? []), ...more])];
+    const title = { hash, spentFine: (before?.spentFine ?? 0n) + fine, ...(trackers.length > 0 ? { trackers } : {}) };
+    const titles = [...others, title].slice(-MAX_TITLES);
     this.#put({ ...site, titles, spentFine: site.spentFine + fine });
   }
 

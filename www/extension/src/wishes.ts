@@ -31,7 +31,17 @@ export class Wish {
   #early: { files: number[]; priority: number }[] = [];
   #chosen: Uint8Array | null = null;
 
-  constructor(onDemand: boolean, price: bigint | null, only: number[] | null, webSeeds: string[]) {
+  /** The signaling servers that it named. */
+  readonly trackers: readonly string[];
+
+  constructor(
+    onDemand: boolean,
+    price: bigint | null,
+    only: number[] | null,
+    webSeeds: string[],
+    trackers: readonly string[] = [],
+  ) {
+    this.trackers = trackers;
     this.onDemand = onDemand;
     this.price = price;
     this.webSeeds = new Set(webSeeds);

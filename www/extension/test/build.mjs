@@ -5,8 +5,8 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 await build({
-  entryPoints: ["account", "book", "gate", "keepers", "readers", "relay", "sites", "settings", "wishes"].map((name) =>
-    join(here, "../src", `${name}.ts`),
+  entryPoints: ["account", "book", "gate", "keepers", "named", "readers", "relay", "sites", "settings", "wishes"].map(
+    (name) => join(here, "../src", `${name}.ts`),
   ),
   format: "esm",
   target: "es2022",

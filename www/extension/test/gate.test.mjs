@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Gate, MAX_TITLES_OF_PAGE, MAX_TITLES_OF_SITE } from "./build/gate.js";
+import { Gate, MAX_TITLES_OF_PAGE, MAX_TITLES_OF_SITE, MAX_TRACKERS_OF_SITE } from "./build/gate.js";
 
 const HASH = "ab".repeat(20);
 const OTHER = "cd".repeat(20);
@@ -20,6 +20,7 @@ function gate(site = {}, { mayPay = true } = {}) {
     engine: [],
     page: [],
     took: [],
+    trackers: new Set(),
     left: [],
     changed: [],
     reads: false,
@@ -30,7 +31,11 @@ function gate(site = {}, { mayPay = true } = {}) {
   const state = { ...SITE, ...site };
   const one = new Gate({
     site: () => state,
-    took: (hash) => seen.took.push(hash),
+    took: (hash, trackers) => {
+      seen.took.push(hash);
+      for (const url of trackers) seen.trackers.add(url);
+    },
+    trackers: () => seen.trackers,
     wishes: (hash) => seen.changed.push(hash),
     leaves: async () => undefined,
     left: (hash) => seen.left.push(hash),
@@ -248,7 +253,7 @@ test("an add carries no price and no word on what is whole", () => {
 
 test("only what the engine made of a page's own files is taken for whole", () => {
   const made = gate();
-  const [torrent, other] = [Uint8Array.of(1, 2, 3), Uint8Array.of(1, 2, 4)];
+  const [torrent, other] = ["d1:xi1ee", "d1:xi2ee"].map((text) => new TextEncoder().encode(text));
   const blob = new Blob(["x"]);
   const files = [{ blob, path: ["x"] }];
   for (const wrong of [
@@ -382,14 +387,41 @@ test("a message of any form harms nobody", () => {
   assert.deepEqual(seen.engine, []);
 });
 
-test("of trackers a page of this machine alone hears, and of this machine's alone", () => {
-  const trackers = [
-    { url: "ws://localhost:8000/", connected: true, error: null },
-    { url: "wss://tracker.example/", connected: true, error: null },
-  ];
-  const seen = (origin) => ask(gate({ origin }), "snapshot", {}, { money: {}, trackers }).answer.v.trackers;
+test("of trackers a page of this machine alone hears, and of those of this machine that it named", () => {
+  const trackers = ["ws://localhost:8000", "ws://localhost:8001", "wss://tracker.example"].map((url) => ({
+    url,
+    connected: true,
+    error: null,
+  }));
+  const seen = (origin) => {
+    const made = gate({ origin });
+    const named = ["ws://localhost:8000/", "wss://tracker.example/"];
+    ask(made, "add", { magnet: MAGNET, trackers: named }, HASH);
+    return ask(made, "snapshot", {}, { money: {}, trackers }).answer.v.trackers;
+  };
   assert.deepEqual(seen("https://site.example"), []);
   const [one, ...more] = seen("http://localhost:3000");
-  assert.deepEqual([one.url, one.connected, more], ["ws://localhost:8000/", false, []]);
+  assert.deepEqual([one.url, one.connected, more], ["ws://localhost:8000", false, []]);
   assert.match(one.error, /load target\/extension-loopback/);
+});
+
+test("a site's titles name few trackers at once, however they are named", () => {
+  const made = gate();
+  const urls = (from, count) => Array.from({ length: count }, (_, i) => `wss://${from + i}.example/`);
+  const add = (message) => ask(made, "add", message, HASH).answer;
+  const text = (value) => `${value.length}:${value}`;
+  const torrent = (list) =>
+    new TextEncoder().encode(`d13:announce-listl${list.map((url) => `l${text(url)}e`).join("")}e4:infodee`);
+  const link = (list) => `${MAGNET}${list.map((url) => `&tr=${encodeURIComponent(url)}`).join("")}`;
+  assert.equal(add({ magnet: MAGNET, trackers: urls(0, 6) }).t, "ok");
+  assert.equal(add({ magnet: link(urls(6, 6)) }).t, "ok");
+  assert.equal(add({ torrent: torrent(urls(12, MAX_TRACKERS_OF_SITE - 12)) }).t, "ok");
+  assert.equal(made.seen.trackers.size, MAX_TRACKERS_OF_SITE);
+  for (const more of [{ trackers: urls(99, 1) }, { magnet: link(urls(99, 1)) }, { torrent: torrent(urls(99, 1)) }])
+    assert.match(add({ magnet: more.torrent ? undefined : MAGNET, ...more }).message, /at most 16 signaling servers/);
+  // The same ones again, and those of other kinds, take no room.
+  assert.equal(add({ torrent: torrent([...urls(0, 16), "udp://tracker.example:80"]) }).t, "ok");
+  made.seen.trackers.clear();
+  assert.equal(add({ magnet: link(urls(99, 1)) }).t, "ok");
+  assert.match(add({ torrent: new Uint8Array([1, 2, 3]) }).message, /not a .torrent file/);
 });

@@ -21,7 +21,8 @@ import {
   type Recognised,
   type TorrentSource,
 } from "./source.js";
-import { Torrent, type Wishes } from "./torrent.js";
+import { Torrent } from "./torrent.js";
+import type { Wishes } from "./torrent_host.js";
 import { bondFor, floorFine } from "./units.js";
 import { wayBy, type EngineChoice } from "./way.js";
 import type { Eip1193Provider, WalletInfo } from "./wallet.js";

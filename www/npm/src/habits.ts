@@ -18,6 +18,18 @@ const OPTIONS: Record<string, string> = {
   destroyStore: "use deleteData",
 };
 
+/** Methods of its torrents. */
+export const TORRENT = { destroy: "torrent.remove", select: "file.select", deselect: "file.deselect" };
+/** Methods of its files. */
+export const FILE = {
+  getBlobURL: "file.blob",
+  getBlob: "file.blob",
+  getBuffer: "file.arrayBuffer",
+  createReadStream: "file.stream",
+  renderTo: "file.streamTo",
+  appendTo: "file.streamTo",
+};
+
 /** Refuses such an option, and a callback among the options or behind them. */
 export function renamed(options: unknown, call?: string, behind: readonly unknown[] = []): void {
   if (call && [options, ...behind].some((one) => typeof one === "function"))

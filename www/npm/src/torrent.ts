@@ -2,16 +2,17 @@ import { abortable } from "./aborting.js";
 import { Emitter } from "./emitter.js";
 import { PieceworkError } from "./errors.js";
 import type { FetchOptions } from "./fetching.js";
-import { noWire, refuse, renamed } from "./habits.js";
+import { FILE, noWire, refuse, renamed, TORRENT } from "./habits.js";
 import type { PaymentLack } from "./lack.js";
 import { Live, holds } from "./live.js";
 import { typeOf, typeOfBytes } from "./mime.js";
 import type { Decimal } from "./payments.js";
-import { follow, type Playhead } from "./playhead.js";
+import { follow } from "./playhead.js";
 import { STREAM_PATH, type FromEngine } from "./protocol.js";
 import type { Range } from "./range.js";
 import { chunksOf, type ReadOptions } from "./reading.js";
 import type { Store } from "./stores.js";
+import type { EngineSourceFile, TorrentHost } from "./torrent_host.js";
 import { ceilFine, floorFine, unitsPerGB } from "./units.js";
 
 /** Where a torrent stands. */
@@ -143,18 +144,6 @@ export interface FileEvents {
   stream: { readonly start: number; readonly end: number };
 }
 
-/** @internal What a .torrent file says, and the file. */
-export interface EngineSourceFile {
-  torrent: Uint8Array;
-  trackers: string[];
-  webSeeds: string[];
-  comment: string | null;
-  createdBy: string | null;
-  /** In seconds since 1970. */
-  created: number | null;
-  private: boolean;
-}
-
 interface EnginePeerPayment {
   pricePerBlock: bigint | null;
   active: boolean;
@@ -172,43 +161,6 @@ export interface EngineTorrent
   maxCostFine: bigint;
   blockCount: number;
   peers: (Omit<PeerStats, "buying" | "selling"> & { buying: EnginePeerPayment; selling: EnginePeerPayment })[];
-}
-
-/** @internal The page's wishes for a torrent at the moment. */
-export interface Wishes {
-  /** Only pieces that a reader wants are fetched; undefined leaves it to the engine. */
-  onDemand: boolean | undefined;
-  paused: boolean;
-  /** Those that the page named. */
-  webSeeds: string[];
-}
-
-/** @internal The part of the client that a torrent uses. */
-export interface TorrentHost {
-  /** The torrent is fetched whether somebody reads it or not. */
-  fetchesWhole(): boolean;
-  request<T>(t: string, fields?: object): Promise<T>;
-  openStream(message: object, port: MessagePort): void;
-  plays(head: Playhead): void;
-  /** The page may pay for what it fetches. */
-  pays(): boolean;
-  /** The service worker's scope, and the store of the engine that has the torrent. Fails if there is none. */
-  streaming(): Promise<{ scope: string; store: Store }>;
-  /** The settings that a new engine gets. */
-  readonly wishes: Wishes;
-  price(perGB: Decimal): bigint;
-  /** The most that is paid for it from now on, in fine units per block; null: as the site allows. */
-  limits(maxPricePerBlock: bigint | null): void;
-  /** It is sold at this price, in fine units per block, from now on. */
-  sells(pricePerBlock: bigint): void;
-  /** Announced to besides the trackers that the torrent names, unless it is private. */
-  readonly trackers: readonly string[];
-  /** Where the service worker answers, once it controls this page. */
-  scope(): { scope: string; store: Store } | null;
-  removed(): void;
-  /** Gives one {@link Client.add} back; `reason`: why nobody waits for it any more. */
-  left(reason?: unknown): Promise<void>;
-  again(): Promise<unknown>;
 }
 
 /** How often the counters of a torrent are looked at while somebody listens to their events. */
@@ -934,15 +886,8 @@ export class TorrentFile extends Emitter<FileEvents> {
   }
 }
 
-refuse(Torrent, "torrent", { destroy: "torrent.remove", select: "file.select", deselect: "file.deselect" });
-refuse(TorrentFile, "file", {
-  getBlobURL: "file.blob",
-  getBlob: "file.blob",
-  getBuffer: "file.arrayBuffer",
-  createReadStream: "file.stream",
-  renderTo: "file.streamTo",
-  appendTo: "file.streamTo",
-});
+refuse(Torrent, "torrent", TORRENT);
+refuse(TorrentFile, "file", FILE);
 
 function payment({ pricePerBlock, ...rest }: EnginePeerPayment): PeerPaymentStats {
   return {

@@ -19,6 +19,30 @@ interface Events extends LinkEvents {
   wallet(method: string, params: unknown): Promise<unknown>;
 }
 
+/** Milliseconds that a client which may use an engine of its own waits for that of the extension. */
+const EXTENSION_WITHIN = 3_000;
+
+/** The way through a provider's port; `isChoice`: the client has another, asks no user, and does not wait long. */
+export function openedBy(
+  found: Promise<MessagePort>,
+  isChoice: boolean,
+  options: LinkOptions,
+  events: Events,
+  pages: typeof Link,
+): Promise<Way> {
+  const remote = found.then((port) => Remote.open(port, !isChoice, options, events, pages));
+  return isChoice ? inTime(remote, events) : remote;
+}
+
+/** Fails when it takes too long, and takes leave of what comes after that. */
+async function inTime(remote: Promise<Way>, { failure }: Events): Promise<Way> {
+  const late = new Promise<null>((resolve) => setTimeout(resolve, EXTENSION_WITHIN, null));
+  const first = await Promise.race([remote, late]);
+  if (first) return first;
+  remote.then((way) => way.destroy()).catch(() => undefined);
+  throw failure("The Piecework extension did not answer in time.");
+}
+
 interface Pending {
   message: { t: string; id: number };
   resolve(value: unknown): void;

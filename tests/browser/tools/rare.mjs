@@ -14,8 +14,8 @@ const VISITS = {
 };
 /** What makes a torrent is rare, though some of these visits make one for the others to fetch. */
 const MAKING = new RegExp(
-  "^<?piecework::(metainfo::create|web::seed::(?!tidy)|metainfo::Metainfo>::from_info" +
-    "|web::storage::(Storage>::(write|begin)_new|NewFiles)|web::data_channel::Bridged)",
+  "metainfo::(create|Metainfo>::from_info)|web::(seed::(?!tidy)|storage::(Storage>::(write|begin)_new|NewFiles)" +
+    "|page::Pages>::making|data_channel::Bridged)",
 );
 const EDITIONS = [
   { name: "full", wasm: "www/npm/wasm", dist: "www/npm/dist", list: "xtask/bindgen/rare.txt" },

@@ -256,7 +256,7 @@ impl Client {
         if core::mem::take(&mut self.account.outdated) {
             return self.read_account();
         }
-        let expected = self.config.payment.as_ref().map(|p| p.chain_id);
+        let expected = self.config.payment().map(|p| p.chain_id);
         let trouble = match result {
             Ok(EffectResult::Account(state)) if Some(state.chain_id) != expected => Some(format!(
                 "the wallet or RPC is on chain {}, not on {}: switch it",

@@ -7,6 +7,7 @@ use alloy_primitives::Address;
 
 pub use crate::payment::ledger::Credit;
 pub use crate::payment::payee::LEAST_UNITS;
+use crate::payment::paying::Paying;
 use crate::time::Duration;
 use crate::types::{FineUnits, TokenUnits};
 
@@ -29,6 +30,13 @@ pub struct Config {
     pub limits: Limits,
     /// Payments; `None` never contacts a chain.
     pub payment: Option<PaymentConfig>,
+}
+
+impl Config {
+    /// The payments, in a build that can pay: in one that cannot, the compiler leaves out what would follow from them.
+    pub fn payment(&self) -> Option<&PaymentConfig> {
+        Paying::HERE.and(self.payment.as_ref())
+    }
 }
 
 impl Default for Config {

@@ -9,7 +9,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 use core::str::FromStr;
 
-use super::tracker_url::trim_pasted;
+use super::tracker_url::{last_of, split_scheme, trim_pasted};
 use super::{MAX_TRACKERS, MAX_URL_LEN, MAX_WEB_SEEDS};
 use crate::types::InfoHash;
 
@@ -244,10 +244,9 @@ impl fmt::Display for Encoded<'_> {
 
 /// `tr.1` means `tr`.
 fn without_number(key: &str) -> &str {
-    match key.rsplit_once('.') {
-        Some((name, n)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => key,
-    }
+    let (name, n) = key.split_at(last_of(key, b'.').unwrap_or(key.len()));
+    let is_number = n.len() > 1 && n.bytes().skip(1).all(|b| b.is_ascii_digit());
+    if is_number { name } else { key }
 }
 
 fn strip_prefix_ignore_case<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
@@ -257,7 +256,10 @@ fn strip_prefix_ignore_case<'t>(text: &'t str, prefix: &str) -> Option<&'t str> 
 
 /// A parameter without the rest of `&amp;`, which a link copied from a page's source has where `&` was meant.
 fn without_entity(parameter: &str) -> &str {
-    let rest = parameter.trim_start_matches("amp;");
+    let mut rest = parameter;
+    while let Some(behind) = rest.strip_prefix("amp;") {
+        rest = behind;
+    }
     let numbers = ["#38;", "#038;", "#x26;"];
     let number = numbers.iter().find_map(|number| rest.strip_prefix(number));
     number.unwrap_or(rest)
@@ -284,7 +286,7 @@ fn split_urls(list: &str) -> Vec<&str> {
 }
 
 fn begins_with_scheme(text: &str) -> bool {
-    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+    let scheme = split_scheme(text).map_or("", |(scheme, _)| scheme);
     !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 

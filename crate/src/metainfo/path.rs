@@ -9,6 +9,7 @@ use core::fmt;
 use std::collections::BTreeMap;
 
 use super::fold::fold;
+use super::tracker_url::last_of;
 
 /// Longest component, bytes of UTF-8; longer ones are shortened and keep their extension.
 pub const MAX_COMPONENT_LEN: usize = 255;
@@ -191,7 +192,7 @@ fn shorten(name: &str, max: usize) -> String {
 
 /// Stem, and extension with its dot if it is short enough to be one.
 fn split_extension(name: &str) -> (&str, &str) {
-    match name.rfind('.') {
+    match last_of(name, b'.') {
         Some(dot) if dot > 0 && name.len() - dot <= MAX_EXTENSION_LEN => name.split_at(dot),
         _ => (name, ""),
     }

@@ -89,7 +89,7 @@ pub(super) fn read_origin<'a>(
     if text.len() > MAX_URL_LEN {
         return Err(TrackerUrlError::TooLong);
     }
-    let (scheme, rest) = text.split_once("://").ok_or(TrackerUrlError::NoScheme)?;
+    let (scheme, rest) = split_scheme(text).ok_or(TrackerUrlError::NoScheme)?;
     let scheme = scheme.to_ascii_lowercase();
     let known = schemes.iter().position(|known| *known == scheme);
     let default_port = match known.ok_or(TrackerUrlError::UnsupportedScheme)? {
@@ -121,10 +121,22 @@ pub(super) fn read_origin<'a>(
     Ok((format!("{scheme}://{host}{port}"), path))
 }
 
+/// What is before the first colon, and what is behind the slashes that follow it. `split_once` would bring the search
+/// for a text of any length, a kilobyte of wasm.
+pub(super) fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    Some((scheme, rest.strip_prefix("//")?))
+}
+
+/// Where an ASCII character stands last. `rfind` would bring a search for any character.
+pub(super) fn last_of(text: &str, character: u8) -> Option<usize> {
+    text.bytes().rposition(|b| b == character)
+}
+
 /// Host, and the port behind its colon.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     // The colons in an IPv6 address stand inside its brackets.
-    let from = authority.rfind(']').unwrap_or(0);
+    let from = last_of(authority, b']').unwrap_or(0);
     match authority[from..].find(':') {
         Some(colon) => {
             let (host, port) = authority.split_at(from + colon);

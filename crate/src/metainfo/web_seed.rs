@@ -70,7 +70,7 @@ impl WebSeedUrl {
 
     /// Scheme, host and port.
     pub fn origin(&self) -> &str {
-        let host = self.0.find("://").map_or(0, |at| at + 3);
+        let host = self.0.find(':').map_or(0, |at| at + 3);
         let path = self.0[host..].find('/').unwrap_or(self.0.len() - host);
         &self.0[..host + path]
     }

@@ -8,6 +8,7 @@ use super::{
     SAFETY, URGENT,
 };
 use crate::bitfield::Bitfield;
+use crate::payment::paying::Paying;
 use crate::pieces::{MAX_COPIES, Partial, PieceOwner, Pieces};
 use crate::sorted::Set;
 use crate::time::{Timestamp, Wait};
@@ -513,7 +514,7 @@ impl Choice<'_> {
     /// Whether the free peers together would be late with the `missing` bytes of a piece, and some seller would bring
     /// it sooner. One peer alone brings a paid piece, so the free peers neither begin this one nor go on with it.
     fn leaves_to_sellers(&mut self, piece: PieceIndex, due: Timestamp, missing: u64) -> bool {
-        if !self.sellers.has(piece.0) {
+        if Paying::HERE.is_none() || !self.sellers.has(piece.0) {
             return false;
         }
         let others = &self.picker.peers;

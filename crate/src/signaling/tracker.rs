@@ -227,8 +227,7 @@ impl Allowance {
             return Timestamp::ZERO;
         }
         // A moment later, because of rounding.
-        self.refilled_at
-            + Duration::from_secs_f64(missing / self.per_second)
-            + Duration::from_millis(1)
+        let micros = (missing / self.per_second * 1e6) as u64;
+        self.refilled_at + Duration::from_micros(micros) + Duration::from_millis(1)
     }
 }

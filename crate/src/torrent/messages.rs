@@ -122,7 +122,7 @@ impl Torrent {
         if let Some(content) = &self.content {
             ours.metadata_size = u32::try_from(content.meta.info.len()).ok();
         }
-        if let Some(payment) = &ctx.config.payment {
+        if let Some(payment) = ctx.config.payment() {
             ours.m.insert(PW_PAY_NAME.to_owned(), PW_PAY_ID);
             let mut flags = PayHandshake::UNDERSTANDS_PRICES;
             if payment.sell.is_some() {
@@ -226,7 +226,7 @@ impl Torrent {
                 Ok(())
             }
             UT_METADATA_ID => self.metadata_message(ctx, conn, payload),
-            PW_PAY_ID if ctx.config.payment.is_some() => ctx
+            PW_PAY_ID if ctx.config.payment().is_some() => ctx
                 .money
                 .message(ctx.now, conn, payload)
                 .map_err(|e| ClosedReason::Payment(e.to_string())),
@@ -250,7 +250,7 @@ impl Torrent {
         peer.extensions = Some(theirs);
         if let Some(handshake) = pay
             && pay_id.is_some()
-            && ctx.config.payment.is_some()
+            && ctx.config.payment().is_some()
             && !peer.in_payments
         {
             peer.in_payments = true;

@@ -111,20 +111,20 @@ impl Pricing {
 impl Torrent {
     /// What a block of this torrent costs here.
     pub fn price(&self, config: &Config) -> FineUnits {
-        let sell = config.payment.as_ref().and_then(|p| p.sell.as_ref());
+        let sell = config.payment().and_then(|p| p.sell.as_ref());
         self.pricing.price(sell.map(|s| s.price))
     }
 
     /// The most that is paid for a block of this torrent.
     pub fn max_price(&self, config: &Config) -> FineUnits {
-        let buy = config.payment.as_ref().and_then(|p| p.buy.as_ref());
+        let buy = config.payment().and_then(|p| p.buy.as_ref());
         let ceiling = buy.map_or(FineUnits(0), |b| b.max_price);
         self.options.max_price.map_or(ceiling, |m| m.min(ceiling))
     }
 
     /// Takes up what earlier runs recorded. A price given now takes the place of the recorded one.
     pub fn recall_price(&mut self, ctx: &mut Context) {
-        let Some(payment) = &ctx.config.payment else {
+        let Some(payment) = ctx.config.payment() else {
             return;
         };
         let record = ctx.out.record(&record_key(self.info_hash, "price"));
@@ -181,7 +181,7 @@ impl Torrent {
 
     fn record_price(&mut self, ctx: &mut Context, durability: Durability) {
         self.pricing.stale_since = None;
-        let Some(payment) = &ctx.config.payment else {
+        let Some(payment) = ctx.config.payment() else {
             return;
         };
         let record = self.pricing.encode(payment);

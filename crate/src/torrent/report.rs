@@ -124,7 +124,7 @@ impl Torrent {
             .filter_map(|piece| content.pieces.geometry().blocks_in(piece))
             .map(u64::from)
             .sum();
-        let buy = config.payment.as_ref().and_then(|p| p.buy.as_ref());
+        let buy = config.payment().and_then(|p| p.buy.as_ref());
         let lost_pieces = buy.map_or(0, |b| b.loss_budget_pieces);
         let per_piece = content.pieces.geometry().piece_length().div_ceil(BLOCK_LEN);
         let blocks = match missing {

@@ -57,7 +57,7 @@ impl Torrent {
     /// of them are of use (see [`Payer::is_of_use`](crate::payment::payer::Payer::is_of_use)). The others of those are
     /// wanted all the same, and come before all that are dearer.
     pub(super) fn choose_sellers(&mut self, ctx: &mut Context) {
-        if ctx.config.payment.is_none() {
+        if ctx.config.payment().is_none() {
             return;
         }
         let max_price = self.max_price(ctx.config);
@@ -104,7 +104,7 @@ impl Torrent {
     /// where a cheaper peer delivers all, as fast as readers need it: no dearer one would be asked for anything then.
     pub(super) fn wait_for_sellers(&mut self, ctx: &mut Context, lacking: bool) {
         self.sellers.in_vain_at = Timestamp::NEVER;
-        if ctx.config.payment.is_none() {
+        if ctx.config.payment().is_none() {
             return;
         }
         let content = self.content.as_ref();

@@ -52,7 +52,7 @@ impl<'a> Sdp<'a> {
             return None;
         }
         // The scan that found the literal's end does not check surrogates: half a pair would break strict receivers.
-        if literal.contains("\\u") && unescaped(literal).is_none() {
+        if literal.as_bytes().windows(2).any(|two| two == b"\\u") && unescaped(literal).is_none() {
             return None;
         }
         Some(Sdp(Cow::Borrowed(literal)))

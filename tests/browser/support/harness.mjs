@@ -152,10 +152,17 @@ export function served(url) {
   return [...asked.get(url)];
 }
 
-/** Mounts that make a site's pages use `piecework/free`: its files have the names of the others, in a folder. */
-export function freeEdition() {
-  const names = ["piecework.js", "worker.js", "piecework_bg.wasm", "piecework_rest.wasm"];
-  return Object.fromEntries(names.map((name) => [`/dist/${name}`, distFile(`free/${name}`)]));
+/**
+ * Mounts that make a site's pages use `piecework/free` in place of the other edition, or beside it in the folder `at`:
+ * its files have the names of the others, and what both load on demand is in the folder above.
+ */
+export function freeEdition(at = "") {
+  const own = ["piecework.js", "worker.js", "piecework_bg.wasm", "piecework_rest.wasm"];
+  const shared = ["blobs.js", "fetching.js", "loading.js", "remote.js", "seeding.js"];
+  return Object.fromEntries([
+    ...own.map((name) => [`${at}/dist/${name}`, distFile(`free/${name}`)]),
+    ...shared.map((name) => [`${at}/${name}`, distFile(name)]),
+  ]);
 }
 
 /** The path of a file of the package's dist/. */

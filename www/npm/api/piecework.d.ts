@@ -435,34 +435,18 @@ export type Recognised = {
 } | {
     url: string;
 } | {
-    torrent: Blob | Uint8Array;
+    torrent: Uint8Array;
+} | {
+    file: Blob;
 } | {
     parsed: ParsedTorrent;
 };
-/** One file of a torrent to be made. */
-export interface FileEntry {
-    blob: Blob;
-    /** Below the torrent's name. */
-    path: string[];
-}
 /** Reads a torrent's source as the caller gave it; throws a sentence that lists the accepted sources. */
 export declare function recognise(source: unknown): Recognised;
 /** The info hash of what {@link Client.get} takes, if it shows: not of a .torrent file. */
 export declare function hashIn(source: unknown): string | null;
 /** A link as it was pasted, without what surrounds or breaks it. */
 export declare function plainLink(text: string): string;
-/** No .torrent file is longer. A longer file was taken for one by mistake, and would fill the memory. */
-export declare const MOST_TORRENT_BYTES: number;
-/** The bytes of a .torrent file; throws as soon as there are too many. */
-export declare function torrentBytes(stream: ReadableStream<Uint8Array>): Promise<Uint8Array>;
-/** Reads files to be seeded; throws a sentence that lists the accepted sources. */
-export declare function fileEntries(source: unknown): {
-    files: FileEntry[];
-    name: string | null;
-    isFolder: boolean;
-};
-/** The files of a source, one by one. */
-export declare function filesIn(source: unknown): unknown[];
 
 // ---- torrent
 import { Emitter } from "./emitter.js";

@@ -3,9 +3,11 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build } from "esbuild";
+import { build as bundle } from "esbuild";
+import { minify } from "terser";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 if (!existsSync("wasm/piecework_bg.wasm")) {
@@ -15,6 +17,16 @@ if (!existsSync("wasm/piecework_bg.wasm")) {
 rmSync("dist", { recursive: true, force: true });
 mkdirSync("dist");
 const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", logLevel: "warning" };
+
+/** Bundles, and writes what is left after terser: 2 to 4 % less than after esbuild alone, compressed. */
+async function build(options) {
+  const { outputFiles } = await bundle({ ...common, ...options, write: false });
+  for (const { path, text } of outputFiles) {
+    const { code } = await minify(text, { module: options.format === "esm", ecma: 2022, compress: { passes: 3 } });
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, code);
+  }
+}
 
 /** Names what a module imports from a file of its own, which is loaded besides. */
 const apart = (name, files) => ({
@@ -46,9 +58,8 @@ async function edition(folder, wasmFolder, entry, plugins) {
     .update(rest ?? "")
     .update(readFileSync(`${wasmFolder}/piecework.js`));
   const mark = hash.digest("hex").slice(0, 16);
-  await build({ ...common, entryPoints: { piecework: entry }, format: "esm", outdir: folder, plugins });
+  await build({ entryPoints: { piecework: entry }, format: "esm", outdir: folder, plugins });
   await build({
-    ...common,
     entryPoints: ["src/worker.ts"],
     format: "esm",
     outdir: folder,
@@ -60,16 +71,14 @@ async function edition(folder, wasmFolder, entry, plugins) {
 }
 
 /** What few pages use is a module of its own beside the first edition's, loaded when it is first called for. */
-const ON_DEMAND = ["blobs", "fetching", "parsed", "spooling", "remote"];
+const ON_DEMAND = ["blobs", "fetching", "loading", "seeding", "remote"];
 const onDemand = (folder) => Object.fromEntries(ON_DEMAND.map((name) => [`./${name}.js`, `${folder}/${name}.js`]));
-for (const name of ON_DEMAND)
-  await build({ ...common, entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist" });
+for (const name of ON_DEMAND) await build({ entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist" });
 
 await edition("dist", "wasm", "src/index.ts", [apart("apart", { "./payments.js": "./payments.js", ...onDemand(".") })]);
 // It has one kind of error with the module that loads it.
 const errors = { "./errors.js": "./piecework.js" };
 await build({
-  ...common,
   entryPoints: ["src/payments.ts"],
   format: "esm",
   outdir: "dist",
@@ -81,13 +90,12 @@ await edition("dist/free", "wasm-free", "src/free.ts", [
 ]);
 // The player stands beside the module it plays with: two copies would be two engines.
 const beside = apart("beside", { "./index.js": "./piecework.js", "./deployment.js": "./deployment.js" });
-await build({ ...common, entryPoints: ["src/player.ts"], format: "esm", outdir: "dist", plugins: [beside] });
+await build({ entryPoints: ["src/player.ts"], format: "esm", outdir: "dist", plugins: [beside] });
 // A file of its own: a page that names its vault by itself does not load it.
-await build({ ...common, entryPoints: ["src/deployment.ts"], format: "esm", outdir: "dist" });
+await build({ entryPoints: ["src/deployment.ts"], format: "esm", outdir: "dist" });
 // So are the adapters: each page has one player at most.
-for (const name of ["hls", "shaka"])
-  await build({ ...common, entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist" });
-await build({ ...common, entryPoints: ["src/sw.ts"], format: "iife", outdir: "dist" });
+for (const name of ["hls", "shaka"]) await build({ entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist" });
+await build({ entryPoints: ["src/sw.ts"], format: "iife", outdir: "dist" });
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"], { stdio: "inherit" });
 
 // What pages load, as a server sends it.

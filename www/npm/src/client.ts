@@ -5,22 +5,14 @@ import { refuse, renamed } from "./habits.js";
 import type { HistoryEntry, Receipts } from "./history.js";
 import { defaultIceServers } from "./ice.js";
 import type { PaymentLack } from "./lack.js";
+import { isIterable, type Refusal } from "./kinds.js";
 import { Fresh } from "./live.js";
 import { filesOf, iceServersOf, trackersOf, webSeedsOf } from "./lists.js";
 import { PAYS, Paying, wallets } from "./paying.js";
 import type { AccountInfo, Decimal, PaymentOptions, Payments, RecoverableDeposit } from "./payments.js";
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
 import type { Way } from "./provider.js";
-import {
-  fileEntries,
-  filesIn,
-  hashIn,
-  recognise,
-  torrentBytes,
-  type FileSource,
-  type Recognised,
-  type TorrentSource,
-} from "./source.js";
+import { hashIn, recognise, type FileSource, type Recognised, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
 import type { Wishes } from "./torrent_host.js";
 import { bondFor, floorFine } from "./units.js";
@@ -278,7 +270,6 @@ export class Client extends Emitter<ClientEvents> {
           bridge: options.bridge ?? new URLSearchParams(location.search).get("bridge") === "1",
         },
         shared: shared(options),
-        canPay: PAYS,
         worker: options.workerUrl ? page(options.workerUrl) : new URL("./worker.js", import.meta.url),
         wasm: options.wasmUrl ? page(options.wasmUrl) : new URL("./piecework_bg.wasm", import.meta.url),
         rest: options.restUrl
@@ -375,38 +366,17 @@ export class Client extends Emitter<ClientEvents> {
    */
   async seed(files: FileSource | Iterable<FileSource>, options: SeedOptions = {}, ...callback: []): Promise<Torrent> {
     renamed(options, "seed(files)", callback);
-    const { signal, created, onProgress: progress, pieceLength, comment, createdBy } = options;
+    const { signal, onProgress: progress } = options;
     signal?.throwIfAborted();
     const lists = listsOf(options);
-    const given = filesIn(files);
-    const whole = given.some((file) => file instanceof ReadableStream) ? await this.#spooled(given, signal) : given;
-    const made = fileEntries(whole);
-    if (pieceLength !== undefined && !(Number.isInteger(pieceLength) && pieceLength > 0))
-      throw new PieceworkError("pieceLength must be a whole number of bytes, 1 or more");
-    const torrent = await this.#link.request<Uint8Array<ArrayBuffer>>(
-      "seed",
-      {
-        name: options.name ?? made.name ?? "files",
-        isFolder: made.isFolder,
-        files: made.files,
-        trackers: lists.trackers,
-        webSeeds: lists.webSeeds,
-        pieceLength,
-        private: options.private ?? false,
-        comment,
-        createdBy,
-        created: created && Math.floor(created.getTime() / 1000),
-      },
-      { progress, signal },
-    );
+    // As they are now: a page may empty its list of chosen files meanwhile.
+    const given = isIterable(files) && !ArrayBuffer.isView(files) ? [...files] : files;
+    const { seedRequest } = await import("./seeding.js");
+    const fields = await seedRequest(given, options, lists, refusal);
+    const torrent = await this.#link.request<Uint8Array<ArrayBuffer>>("seed", fields, { progress, signal });
     const added = await this.#add({ torrent }, options, lists, "complete");
     added.torrentFile = torrent;
     return added;
-  }
-
-  async #spooled(files: readonly unknown[], signal: AbortSignal | null | undefined): Promise<unknown[]> {
-    const { spooled } = await import("./spooling.js");
-    return spooled(files, { signal, refuse: (text) => new PieceworkError(text) });
   }
 
   /** Info hashes of torrents stored here by earlier visits, for {@link add}. */
@@ -505,6 +475,7 @@ export class Client extends Emitter<ClientEvents> {
     wallet?: string | WalletChoice,
     options: { silent?: boolean; signal?: AbortSignal | null } = {},
   ): Promise<string> {
+    if (!PAYS) return unpaid();
     const { silent } = typeof wallet === "object" ? wallet : options;
     const connects = this.#wallet().then((payments) => payments.connect(wallet, silent ?? false, options.signal));
     return abortable(connects, options.signal);
@@ -533,6 +504,7 @@ export class Client extends Emitter<ClientEvents> {
     ifBelow?: Decimal;
     signal?: AbortSignal | null;
   }): Promise<AccountInfo> {
+    if (!PAYS) return unpaid();
     const { terms } = this.#paying();
     const units = terms.parse(amount);
     const secured = bond === undefined ? bondFor(units) : terms.parse(bond);
@@ -546,11 +518,13 @@ export class Client extends Emitter<ClientEvents> {
 
   /** The connected wallet's account, as the chain has it. */
   async account(): Promise<AccountInfo> {
+    if (!PAYS) return unpaid();
     return (await this.#wallet()).account();
   }
 
   /** Replaces the hard cap on the spending from this deposit account, see {@link PaymentOptions.budget}. */
   async setBudget(total: Decimal): Promise<void> {
+    if (!PAYS) return unpaid();
     await this.#link.setBudget(this.#paying().terms.parse(total));
   }
 
@@ -562,6 +536,7 @@ export class Client extends Emitter<ClientEvents> {
   async redeem(
     options: { due?: boolean; signal?: AbortSignal | null } = {},
   ): Promise<{ paid: bigint; batches: number }> {
+    if (!PAYS) return unpaid();
     options.signal?.throwIfAborted();
     const redeems = this.#wallet().then((payments) => payments.redeem(options.due ?? false, options.signal));
     return abortable(redeems, options.signal);
@@ -572,6 +547,7 @@ export class Client extends Emitter<ClientEvents> {
    * something to redeem.
    */
   async redemptionCost(): Promise<RedemptionCost> {
+    if (!PAYS) return unpaid();
     const { money } = await this.stats();
     return (await this.#wallet()).redemptionCost(money.redeemable, money.redeemableRanges);
   }
@@ -586,6 +562,7 @@ export class Client extends Emitter<ClientEvents> {
    * the transaction alone.
    */
   async exit(options: { signal?: AbortSignal | null } = {}): Promise<AccountInfo> {
+    if (!PAYS) return unpaid();
     options.signal?.throwIfAborted();
     return abortable(
       this.#wallet().then((payments) => payments.exit()),
@@ -598,6 +575,7 @@ export class Client extends Emitter<ClientEvents> {
    * and nothing is sent. The signal is as that of {@link exit}.
    */
   async withdraw(options: { signal?: AbortSignal | null } = {}): Promise<void> {
+    if (!PAYS) return unpaid();
     options.signal?.throwIfAborted();
     return abortable(
       this.#wallet().then((payments) => payments.withdraw()),
@@ -607,6 +585,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Every deposit of the connected wallet, also ones whose session key is lost. */
   async recoverDeposits(): Promise<RecoverableDeposit[]> {
+    if (!PAYS) return unpaid();
     return (await this.#wallet()).recover();
   }
 
@@ -615,6 +594,7 @@ export class Client extends Emitter<ClientEvents> {
    * titles that were removed. {@link historyCSV} makes a table of it.
    */
   async history(): Promise<HistoryEntry[]> {
+    if (!PAYS) return unpaid();
     const payments = this.#paying();
     return payments.history(await this.#link.request<Receipts>("receipts"));
   }
@@ -624,6 +604,7 @@ export class Client extends Emitter<ClientEvents> {
    * earned stays as it is.
    */
   async clearHistory(): Promise<void> {
+    if (!PAYS) return unpaid();
     this.#paying();
     await this.#link.request("clearReceipts");
   }
@@ -659,12 +640,9 @@ export class Client extends Emitter<ClientEvents> {
     trackers: string[],
     signal: AbortSignal | null | undefined,
   ): Promise<EngineSource> {
-    if ("parsed" in found) return (await import("./parsed.js")).sourceOf(found.parsed);
-    if ("torrent" in found)
-      return {
-        torrent: found.torrent instanceof Blob ? await torrentBytes(found.torrent.stream()) : found.torrent.slice(),
-      };
-    if ("url" in found) return { torrent: await fetchTorrent(found.url, signal) };
+    if ("torrent" in found) return { torrent: found.torrent.slice() };
+    if ("file" in found || "url" in found || "parsed" in found)
+      return (await import("./loading.js")).loaded(found, signal, refusal);
     if ("magnet" in found || (await this.stored()).includes(found.hash)) return found;
     if (this.#trackers.length === 0 && trackers.length === 0)
       throw new PieceworkError(
@@ -883,10 +861,15 @@ function shared(options: ClientOptions): Record<string, unknown> {
   const { payments } = options;
   const all = [
     ...SHARED.map((name) => [name, options[name]]),
-    ...SHARED_PAYMENTS.map((name) => [name, payments?.[name]]),
+    ...(PAYS ? SHARED_PAYMENTS.map((name) => [name, payments?.[name]]) : []),
   ];
   return Object.fromEntries(all.filter(([, value]) => value !== undefined));
 }
+
+/** The refusal of the edition that never pays, which has no wallets. */
+const unpaid = (): Promise<never> => wallets() as Promise<never>;
+
+const refusal: Refusal = (text) => new PieceworkError(text);
 
 /** Whole bytes; null is no cap. */
 function limit(name: string, bytes: number | null): number | null {
@@ -901,14 +884,4 @@ function connections(most: number | undefined): Pick<EngineConfig, "maxConnectio
   if (!Number.isInteger(most) || most < 1 || most > MOST_CONNECTIONS)
     throw new PieceworkError(`maxConnections must be a whole number from 1 to ${MOST_CONNECTIONS}`);
   return { maxConnections: most, maxConnectionsPerTorrent: most };
-}
-
-async function fetchTorrent(url: string, signal: AbortSignal | null | undefined): Promise<Uint8Array> {
-  const response = await fetch(url, { signal: signal ?? null }).catch((error: Error) => {
-    signal?.throwIfAborted();
-    throw new PieceworkError(`The .torrent file could not be loaded from ${url}: ${error.message}`);
-  });
-  if (!response.ok)
-    throw new PieceworkError(`The .torrent file could not be loaded from ${url} (status ${response.status}).`);
-  return response.body ? torrentBytes(response.body) : new Uint8Array();
 }

@@ -1,5 +1,6 @@
 import { Broker, type BrokerOptions } from "./broker.js";
 import { PieceworkError } from "./errors.js";
+import { PAYS } from "./paying.js";
 import {
   VERSION,
   type Budget,
@@ -46,8 +47,6 @@ export interface LinkOptions {
   broker: BrokerOptions;
   /** Those of the page's options that count only where the page runs the engine. */
   shared: Shared;
-  /** The engine's files are those that can pay. */
-  canPay: boolean;
   worker: URL;
   wasm: URL;
   rest: URL;
@@ -154,7 +153,7 @@ export class Link {
 
   async #begin(): Promise<void> {
     const { payment } = this.#options.config;
-    const store = payment ? await storeOf(payment) : null;
+    const store = PAYS && payment ? await storeOf(payment) : null;
     if (!this.#stop.signal.aborted) this.#sit(store);
   }
 
@@ -201,7 +200,7 @@ export class Link {
   async #moves(): Promise<boolean> {
     const { payment } = this.#options.config;
     const seat = this.#seat;
-    if (!payment || seat?.store !== null) return false;
+    if (!PAYS || !payment || seat?.store !== null) return false;
     const store = await storeOf(payment);
     if (store === null || this.#seat !== seat) return false;
     this.#disconnect();
@@ -290,7 +289,7 @@ export class Link {
   /** Sets the budget, of this engine and of one that starts later, here or on another page. */
   setBudget(total: bigint): Promise<void> {
     const { payment } = this.#options.config;
-    if (payment) {
+    if (PAYS && payment) {
       this.#budget = { vault: payment.vault, chainId: payment.chainId, total };
       this.#tell({ t: "budget", budget: this.#budget });
     }
@@ -462,17 +461,16 @@ export class Link {
   async #adopt(payment: EnginePayment, shared: Shared): Promise<void> {
     const worker = this.#worker;
     if (!worker || this.#options.config.payment || this.#yields) return;
-    const { canPay } = this.#options;
-    if (canPay) {
+    if (PAYS) {
       this.#options.config.payment = payment;
       this.#shared = { ...shared, ...this.#shared };
     }
-    this.#yields = !canPay;
+    this.#yields = !PAYS;
     await this.#shutDown();
     this.#yields = false;
     if (this.#worker !== worker || this.#stop.signal.aborted) return;
     this.#endWorker();
-    if (canPay) return this.#startWorker();
+    if (PAYS) return this.#startWorker();
     // The page that pays has the engine for it, and waits for its turn.
     const store = this.#seat?.store ?? null;
     this.#stand();
@@ -622,9 +620,9 @@ export class Link {
     const { payment } = config;
     // It starts again with our payments, and says so. (A message without a name comes from an earlier version, which
     // cannot.)
-    if (payment && hello.vault === null && this.#joined?.engine)
+    if (PAYS && payment && hello.vault === null && this.#joined?.engine)
       return this.#tell({ t: "pay", payment, shared: this.#shared });
-    if (payment && !isOf(payment, hello)) {
+    if (PAYS && payment && !isOf(payment, hello)) {
       if ((await this.#moves()) || this.#port !== port) return;
       const theirs =
         hello.vault === null ? "without payments" : `with the vault ${hello.vault} on chain ${hello.chainId}`;

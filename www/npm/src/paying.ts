@@ -11,8 +11,8 @@ import type { PaymentHost, Payments } from "./payments.js";
 import { Terms, type PaymentOptions } from "./terms.js";
 import type { WalletInfo } from "./wallet.js";
 
-/** Whether the engine beside this module can pay. */
-export const PAYS = true;
+/** Whether the engine beside this module can pay. In `nopaying.ts` it is false, and what asks it is left out there. */
+export const PAYS: boolean = true;
 
 type Part = typeof import("./payments.js");
 

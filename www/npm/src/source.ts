@@ -1,4 +1,5 @@
 import { PieceworkError } from "./errors.js";
+import { bytesOf, kindOf } from "./kinds.js";
 
 /** A torrent as `parse-torrent` describes it, as far as it is read; also a {@link Torrent}. */
 export interface ParsedTorrent {
@@ -27,21 +28,13 @@ export type Recognised =
   | { magnet: string }
   | { hash: string }
   | { url: string }
-  | { torrent: Blob | Uint8Array }
+  | { torrent: Uint8Array }
+  | { file: Blob }
   | { parsed: ParsedTorrent };
-
-/** One file of a torrent to be made. */
-export interface FileEntry {
-  blob: Blob;
-  /** Below the torrent's name. */
-  path: string[];
-}
 
 const TAKES =
   "add takes a magnet link, an info hash, the address of a .torrent file, or such a file's bytes (Blob, " +
   "ArrayBuffer or Uint8Array)";
-const SEEDS =
-  "seed takes a File, a Blob, an ArrayBuffer, a Uint8Array or a ReadableStream, or several of them in a list";
 /** Characters around a pasted link; those that \s leaves out are invisible. */
 const AROUND = /^[\s\u200b-\u200f\u2060\ufeff]+|[\s\u200b-\u200f\u2060\ufeff]+$/g;
 /** The marks that text is quoted with, first and last. */
@@ -59,7 +52,7 @@ const DIGITS_32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /** Reads a torrent's source as the caller gave it; throws a sentence that lists the accepted sources. */
 export function recognise(source: unknown): Recognised {
-  if (source instanceof Blob) return { torrent: source };
+  if (source instanceof Blob) return { file: source };
   const bytes = bytesOf(source);
   if (bytes?.length === HASH_BYTES) return { hash: hexOf(bytes) };
   if (bytes) return { torrent: bytes };
@@ -104,76 +97,4 @@ export function plainLink(text: string): string {
   const bare = text.replace(AROUND, "").replace(BREAKS, "");
   const isQuoted = bare.length > 1 && QUOTES.includes(`${bare.at(0)}${bare.at(-1)}`);
   return isQuoted ? bare.slice(1, -1).replace(AROUND, "") : bare;
-}
-
-/** No .torrent file is longer. A longer file was taken for one by mistake, and would fill the memory. */
-export const MOST_TORRENT_BYTES = 16 << 20;
-
-/** The bytes of a .torrent file; throws as soon as there are too many. */
-export async function torrentBytes(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  let left = MOST_TORRENT_BYTES;
-  const reader = stream.getReader();
-  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
-    left -= chunk.value.length;
-    if (left < 0) {
-      void reader.cancel().catch(() => undefined);
-      throw new PieceworkError("this is no .torrent file: it is longer than 16 MiB");
-    }
-    chunks.push(chunk.value as Uint8Array<ArrayBuffer>);
-  }
-  return new Uint8Array(await new Blob(chunks).arrayBuffer());
-}
-
-/** Reads files to be seeded; throws a sentence that lists the accepted sources. */
-export function fileEntries(source: unknown): { files: FileEntry[]; name: string | null; isFolder: boolean } {
-  const list = filesIn(source);
-  const read = list.map((one, index) => {
-    const blob = blobOf(one);
-    if (!blob) throw new PieceworkError(`${SEEDS}; ${one === source ? "this" : "in it"} is ${kindOf(one)}`);
-    const path = pathOf(one);
-    return { blob, path: path.length > 0 ? path : [`file ${index + 1}`], isNamed: path.length > 0 };
-  });
-  const first = read[0];
-  if (!first) throw new PieceworkError("there are no files to seed");
-  const folder = first.path[0];
-  const inFolder = read.every(({ path }) => path.length > 1 && path[0] === folder);
-  const isFolder = read.length > 1 || first.path.length > 1;
-  const files = read.map(({ blob, path }) => ({ blob, path: inFolder ? path.slice(1) : path }));
-  return { files, name: (isFolder ? inFolder : first.isNamed) ? (folder ?? null) : null, isFolder };
-}
-
-/** The files of a source, one by one. */
-export function filesIn(source: unknown): unknown[] {
-  if (blobOf(source) || source instanceof ReadableStream) return [source];
-  if (isIterable(source)) return [...source];
-  throw new PieceworkError(`${SEEDS}; this is ${kindOf(source)}`);
-}
-
-function bytesOf(source: unknown): Uint8Array | null {
-  if (source instanceof ArrayBuffer) return new Uint8Array(source);
-  return ArrayBuffer.isView(source) ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : null;
-}
-
-function blobOf(source: unknown): Blob | null {
-  if (source instanceof Blob) return source;
-  const bytes = bytesOf(source);
-  return bytes ? new Blob([bytes as Uint8Array<ArrayBuffer>]) : null;
-}
-
-/** With the folder that was chosen, or that the name has; empty without a name. */
-function pathOf(file: unknown): string[] {
-  const { webkitRelativePath, name } = file as { webkitRelativePath?: unknown; name?: unknown };
-  const path = [webkitRelativePath, name].find((text) => typeof text === "string" && text !== "") as string | undefined;
-  return path?.split("/").filter((part) => part !== "") ?? [];
-}
-
-function isIterable(source: unknown): source is Iterable<unknown> {
-  return typeof source === "object" && source !== null && Symbol.iterator in source;
-}
-
-function kindOf(value: unknown): string {
-  if (typeof value !== "object" || value === null)
-    return `${value === null || value === undefined ? value : `a ${typeof value}`}`;
-  return `an object of type ${value.constructor?.name ?? "Object"}`;
 }

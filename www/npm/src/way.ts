@@ -1,9 +1,7 @@
 import { PieceworkError } from "./errors.js";
 import { Link, type LinkEvents, type LinkOptions } from "./link.js";
 import { askWallet } from "./paying.js";
-import type { EngineLimits } from "./protocol.js";
-import { REQUEST, type Announcement, type Asked, type Way } from "./provider.js";
-import type { Store } from "./stores.js";
+import { REQUEST, type Announcement, type Way } from "./provider.js";
 
 /**
  * Which engine a client uses. "own": one in the pages of this site. "extension": that of the Piecework extension, which
@@ -11,11 +9,6 @@ import type { Store } from "./stores.js";
  * where its user allowed it to this site before, else an own one. A port: the one of a provider that the page has.
  */
 export type EngineChoice = "auto" | "own" | "extension" | MessagePort;
-
-/**
- * Milliseconds that a client waits for the extension's port, and one that may use an engine of its own for the engine.
- */
-const EXTENSION_WITHIN = 3_000;
 
 /** The way by this choice. Where it is not known at once, requests wait. */
 export function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEvents): Way {
@@ -32,10 +25,10 @@ export function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEv
   const left = new AbortController();
   // A file of its own: few visitors have the extension.
   const opened = async (): Promise<Way> => {
-    const [{ Remote }, port] = await Promise.all([import("./remote.js"), inTime(found)]);
+    const { openedBy } = await import("./remote.js");
     const failure = (text: string) => new PieceworkError(text);
     const more = { ...events, failure, wallet: askWallet, left: left.signal };
-    return Remote.open(port, choice !== "auto", options, more, Link);
+    return openedBy(found, choice === "auto", options, more, Link);
   };
   const instead = (error: Error): Way => {
     if (left.signal.aborted) throw error;
@@ -43,23 +36,7 @@ export function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEv
     events.failed(error instanceof PieceworkError ? error : new PieceworkError(error.message));
     throw error;
   };
-  const remote = opened();
-  return new Eventually((choice === "auto" ? wayInTime(remote) : remote).catch(instead), left);
-}
-
-/** Fails when it takes too long. */
-async function inTime<T>(extension: Promise<T>): Promise<T> {
-  const late = new Promise<null>((resolve) => setTimeout(resolve, EXTENSION_WITHIN, null));
-  const first = await Promise.race([extension, late]);
-  if (first) return first;
-  throw new PieceworkError("The Piecework extension did not answer in time: reload the page.");
-}
-
-/** Takes leave of what comes too late. */
-function wayInTime(remote: Promise<Way>): Promise<Way> {
-  const inWay = inTime(remote);
-  inWay.catch(() => remote.then((way) => way.destroy())).catch(() => undefined);
-  return inWay;
+  return eventually(opened().catch(instead), left);
 }
 
 /** The port of an extension that answers; null: none does. */
@@ -79,67 +56,48 @@ function provider(): Promise<MessagePort> | null {
   return null;
 }
 
-/** A way that is being found. */
-class Eventually implements Way {
-  readonly #found: Promise<Way>;
-  #way: Way | null = null;
-
-  /** `left` is aborted when its client is destroyed: it may wait for a user's word. */
-  constructor(
-    found: Promise<Way>,
-    readonly left: AbortController,
-  ) {
-    this.#found = found;
-    found.then(
-      (way) => (this.#way = way),
-      () => undefined, // whoever asks is told
-    );
-  }
-
-  get isHost(): boolean {
-    return this.#way?.isHost ?? false;
-  }
-
-  async request<T>(t: string, fields?: object, more?: Asked): Promise<T> {
-    return (await this.#found).request<T>(t, fields, more);
-  }
-
-  tell(message: { t: string }): void {
-    this.#found.then((way) => way.tell(message)).catch(() => undefined);
-  }
-
-  read(message: { t: "stream" }, port: MessagePort): void {
-    this.#found
-      .then((way) => way.read(message, port))
-      .catch((error: Error) => port.postMessage({ error: error.message, status: 503 }));
-  }
-
-  async setLimits(limits: EngineLimits): Promise<void> {
-    await (await this.#found).setLimits(limits);
-  }
-
-  async setBudget(total: bigint): Promise<void> {
-    await (await this.#found).setBudget(total);
-  }
-
-  setTitleLimit(hash: string, maxPricePerBlock: bigint | null): void {
-    this.#found.then((way) => way.setTitleLimit(hash, maxPricePerBlock)).catch(() => undefined);
-  }
-
-  titleLimit(hash: string): bigint | undefined {
-    return this.#way?.titleLimit(hash);
-  }
-
-  get scope(): { scope: string; store: Store } | null {
-    return this.#way?.scope ?? null;
-  }
-
-  async streaming(): Promise<{ scope: string; store: Store }> {
-    return (await this.#found).streaming();
-  }
-
-  async destroy(): Promise<void> {
-    this.left.abort();
-    await (await this.#found.catch(() => null))?.destroy();
-  }
+/**
+ * A way that is being found: what is asked of it waits. `left` is aborted when its client is destroyed, for it may
+ * wait for a user's word.
+ */
+function eventually(found: Promise<Way>, left: AbortController): Way {
+  let way: Way | null = null;
+  found.then(
+    (one) => (way = one),
+    () => undefined, // whoever asks is told
+  );
+  type Name = "request" | "tell" | "read" | "setLimits" | "setBudget" | "setTitleLimit" | "streaming";
+  const ask = async (name: Name, args: unknown[]) => {
+    const one = await found;
+    return Reflect.apply(one[name], one, args);
+  };
+  const asks =
+    (name: Name) =>
+    (...args: unknown[]): Promise<never> =>
+      ask(name, args) as Promise<never>;
+  const tells =
+    (name: Name) =>
+    (...args: unknown[]): void =>
+      void ask(name, args).catch(() => undefined);
+  return {
+    get isHost() {
+      return way?.isHost ?? false;
+    },
+    get scope() {
+      return way?.scope ?? null;
+    },
+    request: asks("request"),
+    setLimits: asks("setLimits"),
+    setBudget: asks("setBudget"),
+    streaming: asks("streaming"),
+    tell: tells("tell"),
+    setTitleLimit: tells("setTitleLimit"),
+    read: (message, port) =>
+      void ask("read", [message, port]).catch(({ message: error }: Error) => port.postMessage({ error, status: 503 })),
+    titleLimit: (hash) => way?.titleLimit(hash),
+    async destroy() {
+      left.abort();
+      await (await found.catch(() => null))?.destroy();
+    },
+  };
 }

@@ -219,3 +219,14 @@ test("who sells is asked for lasting storage, for what was earned is nowhere els
   assert.equal(await asks(() => fixed.add(MAGNET)), 0, "a visitor who watches did nothing yet");
   assert.equal(await asks(() => fixed.seed(file)), 1);
 });
+
+test("files are shared as they are listed at the call, not as the page lists them later", async (t) => {
+  const client = new Client();
+  t.after(() => client.destroy());
+  const list = [new File(["a"], "a.ts"), new File(["b"], "b.ts")];
+  const seeding = client.seed(list);
+  list.length = 0; // as an input's list when the page empties the input
+  await seeding;
+  const { files, name } = engines.at(-1).told.find((message) => message.t === "seed");
+  assert.deepEqual([files.map(({ path }) => path), name], [[["a.ts"], ["b.ts"]], "files"]);
+});

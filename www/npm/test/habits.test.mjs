@@ -6,9 +6,12 @@ import { Emitter } from "./build/emitter.js";
 import { PieceworkError } from "./build/errors.js";
 import { Live, holds } from "./build/live.js";
 import { sourceOf } from "./build/parsed.js";
-import { fileEntries, hashIn, recognise } from "./build/source.js";
+import { fileEntries } from "./build/seeding.js";
+import { hashIn, recognise } from "./build/source.js";
 import { Torrent, TorrentFile } from "./build/torrent.js";
 import { spooled } from "./build/spooling.js";
+
+const refuse = (text) => new Error(text);
 
 test("a listener hears every event, the next one, or those before a signal, until it is taken off", () => {
   const emitter = new Emitter();
@@ -196,7 +199,7 @@ test("an info hash is found in what names a torrent, and in nothing else", () =>
 test("files to be seeded are named by themselves, with folders where all are in one", () => {
   const named = (name) => Object.assign(new Uint8Array(1), { name });
   const made = (...files) => {
-    const { files: entries, name, isFolder } = fileEntries(files.length === 1 ? files[0] : files);
+    const { files: entries, name, isFolder } = fileEntries(files.length === 1 ? files[0] : files, refuse);
     return [name, isFolder, entries.map(({ path }) => path.join("/"))];
   };
   assert.deepEqual(made(named("film.mp4")), ["film.mp4", false, ["film.mp4"]]);
@@ -208,7 +211,6 @@ test("files to be seeded are named by themselves, with folders where all are in 
 
 test("streams to be seeded are read to their end, within a bound", async () => {
   const chunks = (...all) => ReadableStream.from(all);
-  const refuse = (text) => new Error(text);
   const other = new Uint8Array(1);
   const stream = Object.assign(chunks(Uint8Array.of(1), Uint8Array.of(2, 3)), { name: "a.ts" });
   const [first, second] = await spooled([stream, other], { refuse });

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MOST_TORRENT_BYTES, fileEntries, recognise, torrentBytes } from "./build/source.js";
+import { MOST_TORRENT_BYTES, torrentBytes } from "./build/loading.js";
+import { fileEntries } from "./build/seeding.js";
+import { recognise } from "./build/source.js";
+
+const refuse = (text) => new Error(text);
 
 const HASH = "145a73e4e56a7b54f636ffb3c24ea103ad3133a9";
 const LINK = `magnet:?xt=urn:btih:${HASH}&dn=a%20film`;
@@ -55,7 +59,7 @@ test("an address is one of a .torrent file, and bytes are one, whatever carries 
   // A part of a larger buffer is that part.
   assert.deepEqual(recognise(new Uint8Array(bytes.buffer, 3, 24)).torrent, bytes.slice(3, 27));
   const blob = new Blob([bytes]);
-  assert.equal(recognise(blob).torrent, blob);
+  assert.equal(recognise(blob).file, blob);
 });
 
 test("what is no torrent is refused by a sentence that says what is taken", () => {
@@ -94,7 +98,7 @@ const paths = (made) => made.files.map(({ path }) => path.join("/"));
 
 test("files, blobs and bytes are seeded, alone and mixed", async () => {
   const bytes = Uint8Array.of(1, 2, 3, 4);
-  const one = fileEntries(file("film.mp4"));
+  const one = fileEntries(file("film.mp4"), refuse);
   assert.deepEqual([one.name, one.isFolder, paths(one)], ["film.mp4", false, ["film.mp4"]]);
   for (const source of [
     new Blob([bytes]),
@@ -104,13 +108,13 @@ test("files, blobs and bytes are seeded, alone and mixed", async () => {
     [bytes],
     Buffer.from(bytes),
   ]) {
-    const made = fileEntries(source);
+    const made = fileEntries(source, refuse);
     assert.deepEqual([made.name, made.isFolder, paths(made)], [null, false, ["file 1"]]);
     assert.deepEqual(new Uint8Array(await made.files[0].blob.arrayBuffer()), bytes);
   }
-  const mixed = fileEntries(new Set([file("film.mp4"), bytes, new Blob(["subtitles"])]));
+  const mixed = fileEntries(new Set([file("film.mp4"), bytes, new Blob(["subtitles"])]), refuse);
   assert.deepEqual([mixed.name, mixed.isFolder, paths(mixed)], [null, true, ["film.mp4", "file 2", "file 3"]]);
-  const folder = fileEntries([file("a.mp4", "films/a.mp4"), file("b.mp4", "films/new/b.mp4")]);
+  const folder = fileEntries([file("a.mp4", "films/a.mp4"), file("b.mp4", "films/new/b.mp4")], refuse);
   assert.deepEqual([folder.name, folder.isFolder, paths(folder)], ["films", true, ["a.mp4", "new/b.mp4"]]);
 });
 
@@ -128,11 +132,11 @@ test("what is no file is refused by a sentence that says what is taken", () => {
     Promise.resolve(),
   ]) {
     assert.throws(
-      () => fileEntries(wrong),
+      () => fileEntries(wrong, refuse),
       /seed takes a File, a Blob, an ArrayBuffer, a Uint8Array or a ReadableStream, or several of them in a list/,
     );
   }
-  assert.throws(() => fileEntries([]), /there are no files to seed/);
+  assert.throws(() => fileEntries([], refuse), /there are no files to seed/);
 });
 
 test("what is far too long for a .torrent file is not read to its end", async () => {
@@ -152,11 +156,11 @@ test("what is far too long for a .torrent file is not read to its end", async ()
   };
   for (const chunk of [1 << 16, 5 << 20]) {
     const source = endless(chunk);
-    await assert.rejects(torrentBytes(source.stream), /no \.torrent file: it is longer than 16 MiB/);
+    await assert.rejects(torrentBytes(source.stream, refuse), /no \.torrent file: it is longer than 16 MiB/);
     assert.ok(source.given() <= MOST_TORRENT_BYTES + 2 * chunk, `${source.given()}`);
     assert.ok(source.cancelled());
   }
   const longest = new Blob([new Uint8Array(MOST_TORRENT_BYTES - 1), new Uint8Array([7])]);
-  const bytes = await torrentBytes(longest.stream());
+  const bytes = await torrentBytes(longest.stream(), refuse);
   assert.deepEqual([bytes.length, bytes.at(-1)], [MOST_TORRENT_BYTES, 7]);
 });

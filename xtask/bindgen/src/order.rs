@@ -7,9 +7,9 @@
 use std::collections::{HashMap, VecDeque};
 
 /// Bytes that are compared at once.
-const SHINGLE: usize = 7;
+const SHINGLE: usize = 6;
 /// A shingle in more functions than this shows nothing about two of them.
-const MOST_FUNCTIONS: usize = 100;
+const MOST_FUNCTIONS: usize = 300;
 /// The distance at which a likeness counts: a little less than gzip looks back.
 const WINDOW: usize = 30_000;
 
@@ -38,8 +38,8 @@ pub(crate) fn order_of(bodies: &[&[u8]]) -> Vec<usize> {
         let mut best = 0;
         for candidate in 1..left.len() {
             let (a, b) = (left[candidate], left[best]);
-            let share_a = shared[a] * (shingled[b].len() + 3);
-            let share_b = shared[b] * (shingled[a].len() + 3);
+            let share_a = shared[a] * (shingled[b].len() + 1);
+            let share_b = shared[b] * (shingled[a].len() + 1);
             if (share_a, bodies[a].len(), b) > (share_b, bodies[b].len(), a) {
                 best = candidate;
             }

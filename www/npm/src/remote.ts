@@ -26,29 +26,26 @@ const ASKS_AFTER = 10_000;
 const ASKS =
   "The Piecework extension did not let this page in yet: its question is in a window of its own, or behind its button.";
 /**
- * Milliseconds that a client waits for the extension's port, and one that may use an engine of its own for the engine.
+ * The way through a provider's port; `isChoice`: the client has another and asks no user. The port comes before `late`,
+ * and so does the engine where there is another.
  */
-const EXTENSION_WITHIN = 3_000;
-
-/** The way through a provider's port; `isChoice`: the client has another, asks no user, and does not wait long. */
 export function openedBy(
   found: Promise<MessagePort>,
+  late: Promise<null>,
   isChoice: boolean,
   options: LinkOptions,
   events: Events,
   pages: typeof Link,
 ): Promise<Way> {
-  const remote = inTime(found, events).then((port) => Remote.open(port, !isChoice, options, events, pages));
+  const remote = before(late, found, events).then((port) => Remote.open(port, !isChoice, options, events, pages));
   if (!isChoice) return remote;
-  const way = inTime(remote, events);
+  const way = before(late, remote, events);
   // What comes too late is taken leave of.
-  way.catch(() => remote.then((late) => late.destroy())).catch(() => undefined);
+  way.catch(() => remote.then((one) => one.destroy())).catch(() => undefined);
   return way;
 }
 
-/** Fails when it takes too long. */
-async function inTime<T>(extension: Promise<T>, { failure }: Events): Promise<T> {
-  const late = new Promise<null>((resolve) => setTimeout(resolve, EXTENSION_WITHIN, null));
+async function before<T>(late: Promise<null>, extension: Promise<T>, { failure }: Events): Promise<T> {
   const first = await Promise.race([extension, late]);
   if (first) return first;
   throw failure("The Piecework extension did not answer in time: reload the page.");

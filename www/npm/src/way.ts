@@ -10,6 +10,11 @@ import { REQUEST, type Announcement, type Way } from "./provider.js";
  */
 export type EngineChoice = "auto" | "own" | "extension" | MessagePort;
 
+/**
+ * Milliseconds that a client waits for the extension's port, and one that may use an engine of its own for the engine.
+ */
+const EXTENSION_WITHIN = 3_000;
+
 /** The way by this choice. Where it is not known at once, requests wait. */
 export function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEvents): Way {
   const own = () => new Link(options, events);
@@ -23,12 +28,13 @@ export function wayBy(choice: EngineChoice, options: LinkOptions, events: LinkEv
     );
   }
   const left = new AbortController();
+  const late = new Promise<null>((resolve) => setTimeout(resolve, EXTENSION_WITHIN, null));
   // A file of its own: few visitors have the extension.
   const opened = async (): Promise<Way> => {
     const { openedBy } = await import("./remote.js");
     const failure = (text: string) => new PieceworkError(text);
     const more = { ...events, failure, wallet: askWallet, left: left.signal };
-    return openedBy(found, choice === "auto", options, more, Link);
+    return openedBy(found, late, choice === "auto", options, more, Link);
   };
   const instead = (error: Error): Way => {
     if (left.signal.aborted) throw error;

@@ -26,6 +26,9 @@ const ASKS_AFTER = 10_000;
 const ASKS =
   "The Piecework extension did not let this page in yet: its question is in a window of its own, or behind its button.";
 
+/** As bencoding writes the flag. Where it stands elsewhere, the client's trackers are left out needlessly. */
+const PRIVATE = /7:privatei1e/;
+
 interface Pending {
   message: { t: string; id: number };
   resolve(value: unknown): void;
@@ -177,7 +180,8 @@ export class Remote implements Way {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#ended) return Promise.reject(this.#ended);
     return new Promise<T>((resolve, reject) => {
-      const message = { ...fields, t, id: this.#nextId++ };
+      const named = t === "add" ? { trackers: this.#trackersFor(fields) } : {};
+      const message = { ...fields, ...named, t, id: this.#nextId++ };
       this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject, progress });
       const takeBack = () => {
         this.tell({ t: "stop", id: message.id });
@@ -186,6 +190,12 @@ export class Remote implements Way {
       signal?.addEventListener("abort", takeBack, { once: true });
       if (this.#greeted) this.#port.postMessage(message);
     });
+  }
+
+  /** Those of the client, besides: the provider's engine has others. A private torrent takes its own alone (BEP 27). */
+  #trackersFor({ trackers = [], torrent }: { trackers?: readonly string[]; torrent?: Uint8Array }): string[] {
+    const isPrivate = torrent && PRIVATE.test(new TextDecoder("latin1").decode(torrent));
+    return [...trackers, ...(isPrivate ? [] : this.#options.config.trackers)];
   }
 
   tell(message: { t: string; [field: string]: unknown }): void {

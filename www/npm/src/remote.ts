@@ -180,8 +180,8 @@ export class Remote implements Way {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#ended) return Promise.reject(this.#ended);
     return new Promise<T>((resolve, reject) => {
-      const named = t === "add" ? { trackers: this.#trackersFor(fields) } : {};
-      const message = { ...fields, ...named, t, id: this.#nextId++ };
+      const more = t === "add" ? { besides: this.#besides(fields) } : {};
+      const message = { ...fields, ...more, t, id: this.#nextId++ };
       this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject, progress });
       const takeBack = () => {
         this.tell({ t: "stop", id: message.id });
@@ -192,10 +192,10 @@ export class Remote implements Way {
     });
   }
 
-  /** Those of the client, besides: the provider's engine has others. A private torrent takes its own alone (BEP 27). */
-  #trackersFor({ trackers = [], torrent }: { trackers?: readonly string[]; torrent?: Uint8Array }): string[] {
+  /** The client's trackers: the provider's engine has others. A private torrent takes its own alone (BEP 27). */
+  #besides({ torrent }: { torrent?: Uint8Array }): string[] {
     const isPrivate = torrent && PRIVATE.test(new TextDecoder("latin1").decode(torrent));
-    return [...trackers, ...(isPrivate ? [] : this.#options.config.trackers)];
+    return isPrivate ? [] : this.#options.config.trackers;
   }
 
   tell(message: { t: string; [field: string]: unknown }): void {

@@ -46,7 +46,7 @@ for (const browser of Object.keys(BROWSERS)) {
   });
 }
 
-test("a film plays and another is bought with the oldest Vite that the plugin takes, in folders of odd names", async () => {
+test("a film plays and another is bought with the oldest Vite of the plugin, in folders of odd names", async () => {
   const films = await market();
   const folder = await vite("vite oldest \u00fc 100%25", films);
   const { peerDependencies } = JSON.parse(readFileSync(join(folder, "node_modules/piecework/package.json"), "utf8"));

@@ -26,6 +26,26 @@ test("a film plays and seeks through the extension, and the service worker's ran
   assert.deepEqual(page.errors, []);
 });
 
+test("the trackers of a site's client find a title whose link names none, also by its hash alone", async () => {
+  const [url, tracker, extension] = [await site(), await signaling(), await extended()];
+  const [first, second] = [await film(tracker, 256 << 10), await film(tracker, 320 << 10)];
+  await first.seed();
+  await second.seed();
+  await setUp(extension);
+  const page = await asking(extension, url, { trackers: [tracker] });
+  for (const [source, { digest }] of [
+    [`magnet:?xt=urn:btih:${first.infoHash}`, first],
+    [second.infoHash, second],
+  ]) {
+    await page.run(`add("${source}", { onDemand: false })`);
+    await page.run("done()");
+    assert.equal(await page.run("digest()"), digest);
+  }
+  // One that the site gave up before anything of it came.
+  await page.run(`client.add("${"ab".repeat(20)}").then((torrent) => torrent.remove())`);
+  assert.equal(await page.run(`client.add("${"ab".repeat(20)}").then(({ infoHash }) => infoHash)`), "ab".repeat(20));
+});
+
 test("by itself a client takes the extension where its site is allowed, and else an engine of its own", async () => {
   const [first, second, tracker] = [await site(), await site(), await signaling()];
   const title = await film(tracker, 1 << 20);

@@ -101,6 +101,58 @@ test("the command writes through no link, and over no record of another program'
   assert.equal(readFileSync(join(folder, "elsewhere/copied.json"), "utf8"), '{"version": "0", "sha256": {}}');
 });
 
+test("the command overwrites no file behind a link, and begins nothing that it cannot end", async () => {
+  const folder = await project("copied-odd", { files: { "theirs.js": "// theirs\n", "a-file": "" } });
+  mkdirSync(join(folder, "public"));
+  symlinkSync(join(folder, "theirs.js"), join(folder, "public/piecework-sw.js"));
+  await sh(folder, "npx piecework copy --force public");
+  assert.equal(readFileSync(join(folder, "theirs.js"), "utf8"), "// theirs\n");
+  const same = (name, path) => assert.deepEqual(readFileSync(join(folder, name)), readFileSync(join(folder, path)));
+  same("node_modules/piecework/dist/sw.js", "public/piecework-sw.js");
+  await sh(folder, "npx piecework copy public");
+
+  symlinkSync(join(folder, "nowhere"), join(folder, "dangling"));
+  for (const path of ["folder/piecework/player.js", "worker/piecework-sw.js", "inner/piecework/free/worker.js"])
+    mkdirSync(join(folder, path), { recursive: true });
+  write(folder, { "half/piecework/free": "" });
+  const [way, file] = ["a folder where a file goes", "is not a folder"];
+  for (const [target, text] of [
+    ["folder", `${way}: folder/piecework/player.js. Nothing was written.`],
+    ["worker", `${way}: worker/piecework-sw.js. Nothing was written.`],
+    ["inner", `${way}: inner/piecework/free/worker.js. Nothing was written.`],
+    ["half", `half/piecework/free ${file}`],
+    ["a-file/site", `a-file ${file}`],
+    ["dangling", "dangling is a link that leads nowhere"],
+  ]) {
+    const before = readdirSync(folder, { recursive: true });
+    for (const flag of ["", "--force "])
+      assert.deepEqual(await refused(folder, `npx piecework copy ${flag}${target}`), {
+        code: 1,
+        text: `piecework: ${text}`,
+      });
+    assert.deepEqual(readdirSync(folder, { recursive: true }), before, target);
+  }
+  // Node makes such a folder for ever if it is told to make those above too.
+  if (existsSync("/proc/self")) assert.equal((await refused(folder, "npx piecework copy /proc/site")).code, 1);
+});
+
+test("folders and bases of any name do, and a base is printed as a page writes it", async () => {
+  const folder = await project("copied \u00fc #%25");
+  for (const [base, printed] of [
+    ["/my films/", "/my%20films/"],
+    ["/\u00fc/", "/%C3%BC/"],
+    ['/a"b/', "/a%22b/"],
+  ]) {
+    const output = await sh(folder, `npx piecework copy --base '${base}' 'my site \u00fc'`);
+    assert.ok(output.includes(`src="${printed}piecework/player.js"`), output);
+    assert.ok(output.includes(`serviceWorkerUrl: "${printed}piecework-sw.js"`), output);
+  }
+  assert.ok(existsSync(join(folder, "my site \u00fc/piecework-sw.js")));
+  for (const base of ["//elsewhere.example/", "/a?b/", "/a#b/", "/\\elsewhere.example/"])
+    assert.equal((await refused(folder, `npx piecework copy --base '${base}' other`)).code, 2, base);
+  assert.equal(existsSync(join(folder, "other")), false);
+});
+
 test("the command explains itself, and names what is wrong with its words", async () => {
   const folder = await project("explained", { files: { "a-file": "" } });
   assert.match(await sh(folder, "npx piecework --help"), /Usage: npx piecework copy .*DIR/);

@@ -189,8 +189,17 @@ test("without a vault's file the publisher's page gives films away, and says why
     /^Films can only be given away here\. /.test(document.querySelector("#price-hint").textContent),
   );
   await choose(page);
+  const chosen = await page.evaluate(() => document.querySelector("#name").value);
+  for (const blank of ["   ", "\u00a0\t"]) {
+    await page.fill("#name", blank);
+    await page.click("#go");
+    await page.until(() => document.querySelector("#name").validity.valueMissing);
+  }
+  assert.equal(await page.text("#said"), "");
+  await page.fill("#name", ` ${chosen}  `);
   await page.click("#go");
   await facts(page, "free");
+  assert.equal(await page.text("#films h3"), "film.mp4");
   assert.deepEqual(await violations(page.page), []);
   const magnet = await page.evaluate(() => document.querySelector("#films .magnet").value);
   const data = folder("got");

@@ -16,6 +16,8 @@ export const MAX_TITLES_OF_PAGE = 64;
 export const MAX_TITLES_OF_SITE = 128;
 /** Signaling servers that titles of one site name at once: the engine has room for 64, over all titles. */
 export const MAX_TRACKERS_OF_SITE = 16;
+/** Up to so many of them, the trackers of the page's client are taken besides: the rest is for those of titles. */
+export const MAX_TRACKERS_BESIDES = 8;
 /** Requests whose answers a page waits for. */
 const MAX_WAITING = 512;
 /** Requests in a row, and how many a second after that. */
@@ -263,16 +265,18 @@ export class Gate {
       return `A page uses at most ${MAX_TITLES_OF_PAGE} titles at once`;
     if (this.#host.inUse() + adding >= MAX_TITLES_OF_SITE)
       return `A site\u2019s pages use at most ${MAX_TITLES_OF_SITE} titles at once`;
-    const trackers = addresses(message.trackers, "wss:", site);
-    const named = namedIn(source, trackers);
+    const given = addresses(message.trackers, "wss:", site);
+    const named = namedIn(source, given);
     if (!named) return "this is not a .torrent file";
     const waiting = [...this.#waiting.values()].flatMap(({ wish }) => wish?.trackers ?? []);
-    if (new Set([...this.#host.trackers(), ...waiting, ...named]).size > MAX_TRACKERS_OF_SITE)
+    const all = new Set([...this.#host.trackers(), ...waiting, ...named]);
+    if (all.size > MAX_TRACKERS_OF_SITE)
       return `The titles of a site name at most ${MAX_TRACKERS_OF_SITE} signaling servers at once`;
+    const hasRoom = (url: string) => all.has(url) || (all.size < MAX_TRACKERS_BESIDES && all.add(url));
     return {
       t: "add",
       ...source,
-      trackers,
+      trackers: [...given, ...addresses(message.besides, "wss:", site).filter(hasRoom)],
       webSeeds: addresses(message.webSeeds, "https:", site),
       // The page's wishes come by the host: another site may use the title, and pay for it.
       onDemand: true,

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Gate, MAX_TITLES_OF_PAGE, MAX_TITLES_OF_SITE, MAX_TRACKERS_OF_SITE } from "./build/gate.js";
+import {
+  Gate,
+  MAX_TITLES_OF_PAGE,
+  MAX_TITLES_OF_SITE,
+  MAX_TRACKERS_BESIDES,
+  MAX_TRACKERS_OF_SITE,
+} from "./build/gate.js";
 
 const HASH = "ab".repeat(20);
 const OTHER = "cd".repeat(20);
@@ -424,4 +430,19 @@ test("a site's titles name few trackers at once, however they are named", () => 
   made.seen.trackers.clear();
   assert.equal(add({ magnet: link(urls(99, 1)) }).t, "ok");
   assert.match(add({ torrent: new Uint8Array([1, 2, 3]) }).message, /not a .torrent file/);
+});
+
+test("a client's own trackers go with a title as far as there is room, and leave some to titles", () => {
+  const urls = (from, count) => Array.from({ length: count }, (_, at) => `wss://t${from + at}.example`);
+  const made = gate();
+  const asked = (fields) => ask(made, "add", { magnet: MAGNET, trackers: [], ...fields }, HASH).reached?.trackers;
+  assert.deepEqual(asked({ besides: urls(0, 2) }), urls(0, 2));
+  for (const besides of [undefined, "wss://t0.example", [5, "ftp://t0.example", "ws://t0.example", "wss://"]])
+    assert.deepEqual(asked({ besides }), []);
+  assert.deepEqual(asked({ trackers: urls(2, 5), besides: urls(0, 9) }), [...urls(2, 5), ...urls(0, 7), ...urls(7, 1)]);
+  assert.equal(made.seen.trackers.size, MAX_TRACKERS_BESIDES);
+  assert.deepEqual(asked({ besides: urls(20, 9) }), []);
+  const rest = MAX_TRACKERS_OF_SITE - MAX_TRACKERS_BESIDES;
+  assert.deepEqual(asked({ trackers: urls(20, rest), besides: urls(7, 2) }), [...urls(20, rest), ...urls(7, 1)]);
+  assert.equal(made.seen.trackers.size, MAX_TRACKERS_OF_SITE);
 });

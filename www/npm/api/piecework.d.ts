@@ -684,8 +684,9 @@ export declare class Torrent extends Emitter<TorrentEvents> {
      */
     selectOnly(files: readonly (number | string)[]): Promise<void>;
     /**
-     * Answers as a web server that has the files would, and needs no service worker. `path` is a file's path with `/`
-     * between its parts (plain or as in a URL, with or without the torrent's name before it), or its index.
+     * Answers as a web server that has the files would, and needs no service worker. `path` is a file's path, as a list
+     * ({@link TorrentFile.path}) or with `/` between its parts (plain or as in a URL, with or without the torrent's name
+     * before it), or its index.
      *
      * Statuses are 200, 206 for one range of bytes, 304 (`If-None-Match`), 404, 405 for methods other than GET and HEAD,
      * 412 (`If-Match`) and 416. A `Range` header of several ranges is answered with the whole file, as RFC 9110, section
@@ -695,7 +696,7 @@ export declare class Torrent extends Emitter<TorrentEvents> {
      * @throws the signal's reason, or an error if the torrent is removed before its files are known. What goes wrong
      * later is the body's error: `body.getReader()` gives it, where `arrayBuffer()` may say only that it failed.
      */
-    fetch(path: string | number, options?: FetchOptions): Promise<Response>;
+    fetch(path: string | number | readonly string[], options?: FetchOptions): Promise<Response>;
     /**
      * Fetches it also from this web server, `http(s)://`: the address of its file, or of the folder that holds what the
      * torrent is named after. See {@link AddOptions.webSeeds}.
@@ -1378,10 +1379,6 @@ declare global {
 export {};
 
 // ---- streams
-/**
- * What players of streams in segments (HLS, DASH) need of a torrent: an address for each file, and an answer for each
- * address. Addresses lead to files of that torrent and nowhere else: playlists and manifests are written by strangers.
- */
 import type { Torrent } from "./torrent.js";
 /** As much of a torrent as a player of a stream needs. */
 export type Streamed = Pick<Torrent, "infoHash" | "fetch">;

@@ -1,6 +1,7 @@
 /** The answers of `torrent.fetch`: a module that a page loads when it first calls that. */
 import { asked, bare, headersOf, outside, plain, tagOf } from "./answering.js";
 import { typeOfBytes } from "./mime.js";
+import { unescaped } from "./percent.js";
 
 /** What is asked of a file, as `fetch` takes it. */
 export type FetchOptions = Pick<RequestInit, "method" | "headers" | "signal">;
@@ -17,12 +18,17 @@ interface Source {
 /**
  * @internal Answers a request for a file of the torrent `of`, by index or path. The answer's body opens a reader when
  * it is read.
+ *
+ * @throws TypeError for anything else.
  */
 export function respond(
   of: { infoHash: string; name: string; files: readonly Source[] },
-  path: number | string,
+  named: number | string | readonly string[],
   { method = "GET", headers, signal }: FetchOptions,
 ): Response {
+  const path = Array.isArray(named) ? named.join("/") : named;
+  if (typeof path !== "string" && typeof path !== "number")
+    throw new TypeError(`fetch takes a file's path or its index, and this is neither: ${path}`);
   const file = find(of, path);
   if (!file) return plain(404, `there is no file ${path} in ${of.name}: see torrent.files`);
   const tag = tagOf(of.infoHash, file.index);
@@ -41,18 +47,10 @@ export function respond(
 
 /** By its index or path, as it is or as a URL writes it, with the torrent's name before it or without. */
 function find({ name, files }: { name: string; files: readonly Source[] }, path: number | string): Source | undefined {
-  const forms = typeof path === "number" ? [path] : [path, decoded(path)].map((form) => form.replace(/^\/+/, ""));
+  const forms = typeof path === "number" ? [path] : [path, unescaped(path)].map((form) => form.replace(/^\/+/, ""));
   for (const form of forms) {
     const found = files.find((file) => file.isNamed(form)) ?? files.find((file) => file.isNamed(`${name}/${form}`));
     if (found) return found;
   }
   return undefined;
-}
-
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    return path;
-  }
 }

@@ -51,6 +51,9 @@ async function before<T>(late: Promise<null>, extension: Promise<T>, { failure }
   throw failure("The Piecework extension did not answer in time: reload the page.");
 }
 
+/** As bencoding writes the flag. Where it stands elsewhere, the client's trackers are left out needlessly. */
+const PRIVATE = /7:privatei1e/;
+
 interface Pending {
   message: { t: string; id: number };
   resolve(value: unknown): void;
@@ -202,7 +205,8 @@ export class Remote implements Way {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#ended) return Promise.reject(this.#ended);
     return new Promise<T>((resolve, reject) => {
-      const message = { ...fields, t, id: this.#nextId++ };
+      const more = t === "add" ? { besides: this.#besides(fields) } : {};
+      const message = { ...fields, ...more, t, id: this.#nextId++ };
       this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject, progress });
       const takeBack = () => {
         this.tell({ t: "stop", id: message.id });
@@ -211,6 +215,12 @@ export class Remote implements Way {
       signal?.addEventListener("abort", takeBack, { once: true });
       if (this.#greeted) this.#port.postMessage(message);
     });
+  }
+
+  /** The client's trackers: the provider's engine has others. A private torrent takes its own alone (BEP 27). */
+  #besides({ torrent }: { torrent?: Uint8Array }): string[] {
+    const isPrivate = torrent && PRIVATE.test(new TextDecoder("latin1").decode(torrent));
+    return isPrivate ? [] : this.#options.config.trackers;
   }
 
   tell(message: { t: string; [field: string]: unknown }): void {

@@ -2,6 +2,7 @@
  * What players of streams in segments (HLS, DASH) need of a torrent: an address for each file, and an answer for each
  * address. Addresses lead to files of that torrent and nowhere else: playlists and manifests are written by strangers.
  */
+import { unescaped } from "./percent.js";
 import type { Torrent } from "./torrent.js";
 
 /** As much of a torrent as a player of a stream needs. */
@@ -46,7 +47,8 @@ export function pathIn({ infoHash }: Pick<Torrent, "infoHash">, url: string): st
   if (hashIn(url) !== infoHash.toLowerCase())
     throw new Unanswered(403, `${shown} is no address in this torrent, and a player is given nothing from elsewhere`);
   const written = url.slice(`${SCHEME}://${infoHash}/`.length).replace(/[?#].*$/s, "");
-  const parts = written.split("/").map(decoded);
+  // Playlists write a name as it is as often as they encode it.
+  const parts = written.split("/").map(unescaped);
   if (!parts.every(isName)) throw new Unanswered(400, `${shown} names no file of a torrent`);
   return parts.join("/");
 }
@@ -54,15 +56,6 @@ export function pathIn({ infoHash }: Pick<Torrent, "infoHash">, url: string): st
 /** What a part of a path may be: never the folder itself or the one above, and no second path. */
 function isName(part: string): boolean {
   return part !== "" && part !== "." && part !== ".." && !/[/\\\0]/.test(part);
-}
-
-/** Playlists write a name as it is as often as they encode it. */
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
 }
 
 /** What is asked beside the address. */
@@ -80,6 +73,9 @@ export async function answer(
 ): Promise<{ response: Response; length: number }> {
   const response = await torrent.fetch(pathIn(torrent, url), { method, headers, signal });
   if (!response.ok) throw new Unanswered(response.status, await response.text());
+  // A range that is none, as of a playlist's segment of no bytes, would be answered with the whole file, and buy it.
+  if (method === "GET" && response.status === 200 && new Headers(headers).has("range"))
+    throw new Unanswered(416, `${url.slice(0, 200)} is asked for a range that names no bytes`);
   const length = Number(response.headers.get("content-length") ?? 0);
   if (length > MAX_ANSWER && method !== "HEAD")
     throw new Unanswered(413, `${url} has ${length} bytes: a player is given ${MAX_ANSWER} at once, at most`);

@@ -459,8 +459,9 @@ export class Torrent extends Emitter<TorrentEvents> {
   }
 
   /**
-   * Answers as a web server that has the files would, and needs no service worker. `path` is a file's path with `/`
-   * between its parts (plain or as in a URL, with or without the torrent's name before it), or its index.
+   * Answers as a web server that has the files would, and needs no service worker. `path` is a file's path, as a list
+   * ({@link TorrentFile.path}) or with `/` between its parts (plain or as in a URL, with or without the torrent's name
+   * before it), or its index.
    *
    * Statuses are 200, 206 for one range of bytes, 304 (`If-None-Match`), 404, 405 for methods other than GET and HEAD,
    * 412 (`If-Match`) and 416. A `Range` header of several ranges is answered with the whole file, as RFC 9110, section
@@ -470,7 +471,7 @@ export class Torrent extends Emitter<TorrentEvents> {
    * @throws the signal's reason, or an error if the torrent is removed before its files are known. What goes wrong
    * later is the body's error: `body.getReader()` gives it, where `arrayBuffer()` may say only that it failed.
    */
-  async fetch(path: string | number, options: FetchOptions = {}): Promise<Response> {
+  async fetch(path: string | number | readonly string[], options: FetchOptions = {}): Promise<Response> {
     const { respond } = await import("./fetching.js");
     await abortable(this.ready, options.signal);
     return respond(this, path, options);

@@ -12,6 +12,7 @@ await build({
     "src/keccak.ts",
     "src/emitter.ts",
     "src/fetching.ts",
+    "src/percent.ts",
     "src/link.ts",
     "src/lists.ts",
     "src/live.ts",

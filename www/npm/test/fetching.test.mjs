@@ -38,7 +38,14 @@ function file(index, path, bytes = BYTES) {
 }
 
 function torrent() {
-  const paths = { 0: "film/a b.txt", 1: "film/film/a b.txt", 4: "film/x/y.mp4" };
+  const paths = {
+    0: "film/a b.txt",
+    1: "film/film/a b.txt",
+    4: "film/x/y.mp4",
+    5: "film/100% \u00fc.txt",
+    6: "film/a%20c.txt",
+    7: "film/caf%E9 1.txt",
+  };
   const files = Object.entries(paths).map(([index, path]) => file(Number(index), path));
   files.splice(2, 0, file(2, "film/empty.bin", new Uint8Array()));
   return { infoHash: HASH, name: "film", files };
@@ -63,9 +70,23 @@ test("a file is found by its index or its path, plain or as in a URL, with the t
     ["x/y.mp4", 4],
     ["/x%2Fy.mp4", 4],
     [4, 4],
+    ["100% \u00fc.txt", 5],
+    ["100% %C3%BC.txt", 5],
+    ["100%25%20%c3%bc.txt", 5],
+    ["a%20c.txt", 6],
+    ["a%2520c.txt", 6],
+    ["caf%E9%201.txt", 7],
+    [["film", "a b.txt"], 0],
+    [["x", "y.mp4"], 4],
+    [["film", "100% \u00fc.txt"], 5],
   ])
     assert.equal(tagOfAnswer(path), tagOf(HASH, index), String(path));
-  for (const path of ["", "/", "y.mp4", "x", "X/y.mp4", "../x/y.mp4", "%", "__proto__", 3, -1, NaN]) {
+  for (const path of [null, undefined, {}, new URL("https://site.example/a%20b.txt")])
+    assert.throws(() => respond(of, path, {}), {
+      name: "TypeError",
+      message: /^fetch takes a file's path or its index/,
+    });
+  for (const path of ["", "/", "y.mp4", "x", "X/y.mp4", "../x/y.mp4", "%", "__proto__", 3, -1, NaN, []]) {
     const answer = respond(of, path, {});
     assert.equal(answer.status, 404, String(path));
     assert.match(await answer.text(), /^there is no file .* in film: see torrent\.files$/);

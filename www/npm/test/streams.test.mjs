@@ -89,6 +89,9 @@ test("an address names a file of one torrent, and a relative one a file beside i
   for (const [written, path] of [
     ["a b.ts", "a b.ts"],
     ["100%.ts", "100%.ts"],
+    ["100% a%20b.ts", "100% a b.ts"],
+    ["caf%E9%20%C3%BC%ED%A0%80.ts", "caf%E9 \u00fc%ED%A0%80.ts"],
+    ["%zz/%C3%BC%.ts", "%zz/\u00fc%.ts"],
     ["a.m3u8?_HLS_msn=1#x", "a.m3u8"],
     ["low/a.ts?q=/../b", "low/a.ts"],
   ])
@@ -145,6 +148,11 @@ test("an answer has a bound, says its status, and opens no reader before it is r
     assert.match(error.message, /there is no file none\.ts in show/);
     return true;
   });
+  for (const range of ["bytes=5-4", "bytes=0-1e+30", "bytes=0-1,3-4", "bytes=10-11"])
+    for (const name of ["range", "Range"])
+      await assert.rejects(answer(of, urlOf(of, "low/a part#1.m4s"), { ...asking, headers: { [name]: range } }), {
+        status: 416,
+      });
   const { response } = await answer(of, urlOf(of, "low/a part#1.m4s"), asking);
   const chunks = [];
   for await (const chunk of chunksIn(response)) chunks.push(chunk);
@@ -176,6 +184,9 @@ test("hls.js gets files whole or in part, as bytes, text or JSON, with true numb
   const part = await load(of, url, { context: { rangeStart: 3, rangeEnd: 7, headers: { "x-a": "b" } } });
   assert.deepEqual([...new Uint8Array(part.given.data)], [3, 4, 5, 6]);
   assert.deepEqual([part.given.code, part.stats.loaded, part.stats.total], [206, 4, 4]);
+  const none = await load(of, url, { context: { rangeStart: 5, rangeEnd: 5 } });
+  assert.deepEqual([none.how, none.given.code, none.stats.retry, none.stats.loaded], ["error", 416, 0, 0]);
+  of.log.asked.pop();
   assert.deepEqual(of.log.asked.at(-1), ["low/a part#1.m4s", { "x-a": "b", range: "bytes=3-6" }]);
 
   const text = load(of, urlOf(of, "master.m3u8"), { context: { responseType: "text" } });

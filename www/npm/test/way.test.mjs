@@ -82,6 +82,29 @@ test("requests wait until the provider lets the page in, and are repeated to its
   assert.equal(client.torrents.length, 1);
 });
 
+test("a client's own trackers go with what it adds, except to a private torrent", async (t) => {
+  const end = provider(t);
+  const [mine, more] = ["wss://mine.example", "wss://more.example"];
+  const client = new Client({ engine: end.port, trackers: [mine] });
+  t.after(() => client.destroy());
+  await letIn(end);
+  const made = (flag) => new TextEncoder().encode(`d4:infod6:lengthi1e4:name1:a${flag}ee`);
+  for (const [nth, [source, options, besides]] of [
+    [MAGNET, {}, [mine]],
+    [MAGNET, { trackers: [more] }, [mine]],
+    [made(""), {}, [mine]],
+    [made("7:privatei0e"), {}, [mine]],
+    [made("7:privatei1e"), {}, []],
+    [made("7:privatei1e"), { trackers: [more] }, []],
+  ].entries()) {
+    const adding = client.add(source, options);
+    const { id, ...asked } = await end.next("add", nth);
+    assert.deepEqual([asked.trackers, asked.besides], [options.trackers ?? [], besides], String(nth));
+    end.say({ t: "err", id, message: "not now" });
+    await assert.rejects(adding, { message: "not now" });
+  }
+});
+
 test("a page that the browser brings back opens again, and asks its new place what is open", async (t) => {
   const before = globalThis.addEventListener;
   const listeners = {};

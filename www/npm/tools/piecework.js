@@ -47,7 +47,9 @@ function main(words) {
   if (command !== "copy")
     throw new Wrong(`${command ? `there is no command ${command}` : "no command"}: npx piecework --help`, 2);
   if (!folder || more.length > 0) throw new Wrong("name one folder: npx piecework copy public", 2);
-  const base = /^\/(.*\/)?$/.test(values.base) ? values.base : null;
+  const isPath = /^\/([^/\\?#][^?#]*\/)?$/.test(values.base);
+  // As a page writes it: a blank or a quotation mark in it would end the printed line too early.
+  const base = isPath ? new URL(values.base, "http://site.example").pathname : null;
   if (base === null)
     throw new Wrong(`--base is a path with a slash at both ends, such as /films/, not ${values.base}`, 2);
   const names = copy(folder, values.force);
@@ -76,22 +78,34 @@ function copy(folder, force) {
   const parent = dirname(folder);
   if (!existsSync(folder) && !existsSync(parent))
     throw new Wrong(`there is no folder ${parent} to make ${folder} in: name the folder that your site serves`);
-  for (const path of [folder, join(folder, FOLDER)])
+  const folders = [folder, join(folder, FOLDER), join(folder, FOLDER, "free")];
+  for (const path of [parent, ...folders]) {
+    const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+    if (isLink && !existsSync(path)) throw new Wrong(`${path} is a link that leads nowhere`);
     if (existsSync(path) && !statSync(path).isDirectory()) throw new Wrong(`${path} is not a folder`);
+  }
   // Through a link the files would land where nobody named, over what is there.
-  for (const path of ["", "free"].map((name) => join(folder, FOLDER, name)))
+  for (const path of folders.slice(1))
     if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink())
       throw new Wrong(`${path} is a link: name the folder that it leads to, or move it away`);
   const before = recorded(folder);
   const wanted = files();
+  const inTheWay = wanted.filter(({ path }) => isFolder(join(folder, path)));
+  if (inTheWay.length > 0)
+    throw new Wrong(
+      `a folder where a file goes: ${inTheWay.map(({ path }) => join(folder, path)).join(", ")}. Nothing was written.`,
+    );
   const foreign = wanted.filter(({ path, bytes }) => !isOurs(join(folder, path), [hash(bytes), before[path]]));
   if (foreign.length > 0 && !force)
     throw new Wrong(
       `not ours, or changed since an earlier copy: ${foreign.map(({ path }) => join(folder, path)).join(", ")}. ` +
         "Nothing was written. Move them away, or pass --force to overwrite them.",
     );
+  // One by one: told to make those above too, Node tries for ever where nobody can make one, as below /proc.
+  for (const path of folders) if (!existsSync(path)) mkdirSync(path);
   for (const { path, bytes } of wanted) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    // What has this name goes, and not what a link of this name leads to.
+    rmSync(join(folder, path), { force: true });
     writeFileSync(join(folder, path), bytes);
   }
   // What an earlier version had, and this one has not.
@@ -124,6 +138,10 @@ function recorded(folder) {
 function isOurs(path, hashes) {
   const found = lstatSync(path, { throwIfNoEntry: false });
   return !found || (found.isFile() && hashes.includes(hash(readFileSync(path))));
+}
+
+function isFolder(path) {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function hash(bytes) {

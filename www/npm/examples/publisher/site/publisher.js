@@ -60,7 +60,7 @@ async function publish() {
   said.textContent = "The film is read and copied into this browser …";
   try {
     const torrent = await client.seed(chosen, {
-      name: `${name.value.trim()}${ending(chosen)}`,
+      name: `${name.value}${ending(chosen)}`,
       trackers: TRACKERS,
       signal: stopping.signal,
       onProgress: (done, total) => {
@@ -101,6 +101,10 @@ file.addEventListener("change", () => {
   const [chosen] = file.files;
   if (chosen) name.value = chosen.name.slice(0, chosen.name.length - ending(chosen).length);
   priced();
+});
+// Blanks alone are no name.
+name.addEventListener("change", () => {
+  name.value = name.value.trim();
 });
 price.addEventListener("input", priced);
 

@@ -30,7 +30,17 @@ async function twoOwners() {
     await wallet.isOf(page);
     sites.push({ page, wallet });
   }
-  return { scene, extension, titles, seeder, sites };
+  return { scene, extension, titles, seeder, sites, owners: [scene.payer, another] };
+}
+
+/** The first owner's deposit is on its way back, as its user wants it. */
+async function exits(extension, { page }) {
+  const library = await extension.own("library.html");
+  await library.locator("#wallet-page").selectOption(await page.run("location.origin"));
+  await library.locator("#exit").click();
+  await library.locator("#confirm-yes").click();
+  await library.locator("#money-state").getByText("can be withdrawn from").waitFor();
+  return library;
 }
 
 /** The other site's deposit is refused before its wallet is asked for money. */
@@ -57,11 +67,7 @@ test("another owner's deposit is refused until the user asks for the present one
   await spent(first, ALL);
   await isRefused(second);
 
-  const library = await extension.own("library.html");
-  await library.locator("#wallet-page").selectOption(await first.page.run("location.origin"));
-  await library.locator("#exit").click();
-  await library.locator("#confirm-yes").click();
-  await library.locator("#money-state").getByText("can be withdrawn from").waitFor();
+  await exits(extension, first);
   await deposit(second.page, "1");
   await add(second.page, titles[1]);
   await second.page.run("done()");
@@ -106,4 +112,37 @@ test("another owner's deposit pays when the present one is used up, and each sit
   assert.equal(rest, 2n * ALL);
   await spent(second, 2n * ALL - before[0]);
   await spent(first, before[0]);
+});
+
+/** As a host leaves it that ends after it kept who pays, and before its engine heard of that. */
+function keepPayer(owner) {
+  return new Promise((resolve, reject) => {
+    const opening = indexedDB.open("piecework-extension", 1);
+    opening.onerror = () => reject(opening.error);
+    opening.onsuccess = () => {
+      const transaction = opening.result.transaction("values", "readwrite");
+      transaction.objectStore("values").put({ owner, funded: null }, "payer");
+      transaction.oncomplete = () => resolve();
+      transaction.onabort = () => reject(transaction.error);
+    };
+  });
+}
+
+test("a host that ends amid a change of accounts counts what the next one spends", async () => {
+  const { extension, titles, seeder, sites, owners } = await twoOwners();
+  const [first, second] = sites;
+  await deposit(first.page, "1");
+  await add(first.page, titles[0]);
+  await first.page.run("done()");
+  await spent(first, ALL);
+  const library = await exits(extension, first);
+  await library.evaluate(keepPayer, owners[1]);
+  assert.equal(await extension.endHost(), true);
+
+  await deposit(second.page, "1");
+  await add(second.page, titles[1]);
+  await second.page.run("done()");
+  await spent(second, ALL);
+  await spent(first, ALL);
+  assert.equal(await earnedBy(seeder), 2n * ALL);
 });

@@ -21,6 +21,8 @@ export interface Kept {
   payers: Map<string, string>;
   /** The sites that could pay last. */
   could: string[];
+  /** Whose account it is; null: no owner was named. */
+  owner: string | null;
 }
 
 export class Book {
@@ -28,6 +30,8 @@ export class Book {
   readonly costs: Map<string, bigint>;
   readonly payers: Map<string, string>;
   #could: string[];
+  /** Undefined: it was kept by a version that did not say. */
+  #owner: string | null | undefined;
   #pending: { fine: bigint; since: number }[] = [];
 
   constructor(before: Partial<Kept> = {}, now = 0) {
@@ -35,12 +39,20 @@ export class Book {
     this.costs = before.costs ?? new Map();
     this.payers = before.payers ?? new Map();
     this.#could = before.could ?? [];
+    this.#owner = before.owner;
     if (before.pending) this.#pending.push({ fine: before.pending, since: now });
   }
 
   kept(): Kept {
     const { counted, pending, costs, payers } = this;
-    return { counted, pending, costs: new Map(costs), payers: new Map(payers), could: this.#could };
+    return {
+      counted,
+      pending,
+      costs: new Map(costs),
+      payers: new Map(payers),
+      could: this.#could,
+      owner: this.#owner ?? null,
+    };
   }
 
   /** Spent, and not counted for a site yet. */
@@ -48,9 +60,10 @@ export class Book {
     return this.#pending.reduce((sum, { fine }) => sum + fine, 0n);
   }
 
-  /** Another account is paid from. What the last one still has pending stays. */
-  newAccount(): void {
-    this.counted = null;
+  /** This owner's account is paid from. What another one still has pending stays. */
+  countsFor(owner: string | null): void {
+    if (this.#owner !== undefined && this.#owner !== owner) this.counted = null;
+    this.#owner = owner;
   }
 
   /** The account has spent this in all. After a crash that may be less than was counted. */

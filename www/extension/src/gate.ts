@@ -7,19 +7,19 @@ import type { FromEngine, Hello } from "../../npm/src/protocol.ts";
 import type { EngineTorrent } from "../../npm/src/torrent.ts";
 import type { AccountNow } from "./account.ts";
 import { trackersNamed } from "./named.ts";
-import { left, type Site } from "./sites.ts";
+import { left, MAX_TRACKERS_OF_SITE, type Site } from "./sites.ts";
 import { price, Wish } from "./wishes.ts";
 
 /** Titles that one page uses at once. */
 export const MAX_TITLES_OF_PAGE = 64;
 /** And all pages of one site. */
 export const MAX_TITLES_OF_SITE = 128;
-/** Signaling servers that titles of one site name at once: the engine has room for 64, over all titles. */
-export const MAX_TRACKERS_OF_SITE = 16;
-/** Up to so many of them, the trackers of the page's client are taken besides: the rest is for those of titles. */
+/** Up to so many of a site's, the trackers of the page's client are taken besides: the rest is for those of titles. */
 export const MAX_TRACKERS_BESIDES = 8;
 /** Requests whose answers a page waits for. */
 const MAX_WAITING = 512;
+/** And those of them that name an account. */
+const MAX_ACCOUNTS = 4;
 /** Requests in a row, and how many a second after that. */
 const BURST = 1_000;
 const PER_SECOND = 200;
@@ -44,7 +44,7 @@ export interface GateHost {
   site(): Site;
   /** The site has this title from now on, and named these trackers for it. */
   took(hash: string, trackers: readonly string[]): void;
-  /** Those that the site named for titles that its pages use, or that stay in the library because of it. */
+  /** Those that the site named for titles that pages use, or that are in the library. */
   trackers(): ReadonlySet<string>;
   /** The page wants something else of it. */
   wishes(hash: string): void;
@@ -66,10 +66,10 @@ export interface GateHost {
   now(): number;
   toEngine(message: object): void;
   toPage(message: object): void;
-  /** The account that a page of an allowed site names may be paid from; `now`: it is from now on. */
-  mayPayFrom(owner: string, now: boolean): Promise<boolean>;
-  /** The engine pays from the account that was named, or refused to. */
-  answeredAccount(): void;
+  /** The account that a page of an allowed site names may be paid from. */
+  mayPayFrom(owner: string): Promise<boolean>;
+  /** And is from now on. */
+  paysFrom(owner: string): Promise<boolean>;
   /** The engine says so of the account. */
   sawMoney(money: AccountNow): void;
 }
@@ -122,6 +122,11 @@ export class Gate {
   /** Titles of one run of the engine; the next one knows of none. */
   engineIsNew(): void {
     this.titles.clear();
+    this.engineIsGone();
+  }
+
+  /** It answers nothing more: the page asks the next one. */
+  engineIsGone(): void {
     this.#waiting.clear();
   }
 
@@ -139,7 +144,10 @@ export class Gate {
     // It was asked before the page knew of this engine, and is answered once.
     if (this.#waiting.has(id)) return;
     if (!mayAsk || this.#waiting.size >= MAX_WAITING) return void this.#refuse(id, "The site asks too much at once");
-    void this.#ask(t, id, message);
+    // The id is taken at once: a second request by it would be answered as this one.
+    const waiting: Waiting = { t, hash: null, wish: null };
+    this.#waiting.set(id, waiting);
+    void this.#ask(waiting, id, message);
   }
 
   /** Whether its page may read a title's files. */
@@ -154,7 +162,6 @@ export class Gate {
         if (message.hash !== null && this.#mayHear(message.e, message.hash)) this.#host.toPage(message);
         break;
       case "err":
-        if (this.#waiting.get(message.id)?.t === "account") this.#host.answeredAccount();
         this.#waiting.delete(message.id);
         this.#host.toPage(message);
         break;
@@ -176,20 +183,29 @@ export class Gate {
 
   // ------------------------------------------------------------------------------ to the engine
 
-  async #ask(t: string, id: number, message: Message): Promise<void> {
+  async #ask(waiting: Waiting, id: number, message: Message): Promise<void> {
+    const { t } = waiting;
     // It may be of the title that is left.
-    if (t === "add" && this.#leaving) await this.#leaving;
+    if (t === "add" && this.#leaving) {
+      await this.#leaving;
+      if (this.#waiting.get(id) !== waiting) return;
+    }
     // The title is the library's, too: where something of it is here, it stays and is seeded.
     if (t === "leave" || t === "remove") {
       this.#leaving = this.#leaves(id, message);
       return;
     }
-    const cut = t === "account" || t === "accountId" ? await this.#account(t, message) : this.#cut(t, message);
-    if (typeof cut === "string") this.#refuse(id, cut);
-    else if (cut === null) this.#host.toPage({ t: "ok", id, v: undefined });
-    else {
-      const wish = t === "add" ? this.#wish(message, cut) : null;
-      this.#waiting.set(id, { t, hash: typeof cut.hash === "string" ? cut.hash : null, wish });
+    const isOfAccount = t === "account" || t === "accountId";
+    const cut = isOfAccount ? await this.#account(t, message) : this.#cut(t, message);
+    // Another engine came meanwhile: the page asks it anew.
+    if (this.#waiting.get(id) !== waiting) return;
+    if (typeof cut === "string" || cut === null) {
+      this.#waiting.delete(id);
+      if (cut === null) this.#host.toPage({ t: "ok", id, v: undefined });
+      else this.#refuse(id, cut);
+    } else {
+      waiting.wish = t === "add" ? this.#wish(message, cut) : null;
+      waiting.hash = typeof cut.hash === "string" ? cut.hash : null;
       this.#host.toEngine({ ...cut, id });
     }
   }
@@ -260,7 +276,7 @@ export class Gate {
   #add(message: Message, site: Site): Cut {
     const source = this.#source(message, site);
     if (typeof source === "string") return source;
-    const adding = [...this.#waiting.values()].filter(({ t }) => t === "add").length;
+    const adding = [...this.#waiting.values()].filter(({ wish }) => wish !== null).length;
     if (this.titles.size + adding >= MAX_TITLES_OF_PAGE)
       return `A page uses at most ${MAX_TITLES_OF_PAGE} titles at once`;
     if (this.#host.inUse() + adding >= MAX_TITLES_OF_SITE)
@@ -296,12 +312,14 @@ export class Gate {
   async #leaves(id: number, { hash }: Message): Promise<void> {
     const before = this.#leaving;
     if (typeof hash !== "string" || !this.titles.delete(hash)) {
+      this.#waiting.delete(id);
       this.#refuse(id, "the torrent was removed");
       return before ?? undefined;
     }
     this.#waiting.set(id, { t: "leave", hash, wish: null });
     await this.#host.leaves(hash);
     await before;
+    if (!this.#waiting.has(id)) return;
     this.#host.toEngine({ t: "leave", hash, id });
   }
 
@@ -337,12 +355,19 @@ export class Gate {
     return { t, hash, ...more };
   }
 
-  /** Refused before anything is paid into an account that is not paid from. */
-  async #account(t: string, { owner }: Message): Promise<Cut> {
+  /** Refused before anything is paid into an account that is not paid from. The host alone tells the engine of one. */
+  async #account(t: "account" | "accountId", { owner }: Message): Promise<Cut> {
     if (this.#host.site().budget === 0n) return "The user of the extension lets this site spend nothing";
-    if (typeof owner !== "string" || !(await this.#host.mayPayFrom(owner, t === "account")))
-      return "The extension pays from another account: its user ends that first";
-    return { t, owner };
+    if (typeof owner !== "string" || !/^0x[0-9a-f]{40}$/i.test(owner)) return "`owner` is no address";
+    const asked = [...this.#waiting.values()].filter((one) => one.t === "account" || one.t === "accountId").length;
+    if (asked > MAX_ACCOUNTS) return "The site asks too much at once";
+    try {
+      const may = t === "account" ? await this.#host.paysFrom(owner) : await this.#host.mayPayFrom(owner);
+      if (!may) return "The extension pays from another account: its user ends that first";
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+    return t === "account" ? null : { t, owner };
   }
 
   /** A bucket of tokens, from which every message of the page takes one. */
@@ -413,9 +438,6 @@ export class Gate {
         return value === null || hash === null ? null : this.#torrent(hash, value as EngineTorrent);
       case "snapshot":
         return this.#snapshot(value as Snapshot);
-      case "account":
-        this.#host.answeredAccount();
-        return undefined;
       case "accountId":
       case "domainSeparator":
         return value;

@@ -9,7 +9,7 @@ import type { EngineConfig, FromEngine, Hello } from "../../npm/src/protocol.ts"
 import { PROVIDER_VERSION, type FromProvider, type Open, type WalletAnswer } from "../../npm/src/provider.ts";
 import { keepGeneration, lastGeneration } from "../../npm/src/stores.ts";
 import { defaultIceServers } from "../../npm/src/ice.ts";
-import { isFunded, isSame, mayPayFrom, type AccountNow, type Payer } from "./account.ts";
+import { Account, type AccountNow, type Payer } from "./account.ts";
 import { Book, type Kept } from "./book.ts";
 import { api, type RuntimePort, type Sender } from "./browser.ts";
 import { Engine } from "./engine.ts";
@@ -27,6 +27,8 @@ import { PAGE, READER, WALLET_METHODS, type Ensure, type Opening, type State, ty
 /** Pages of sites at once, and of one site: the engine has room for 64, and the first of them would give way. */
 const MAX_PAGES = 48;
 const MAX_PAGES_OF_SITE = 8;
+/** The extension's own pages at once, beside those and the host's. */
+const MAX_OWN_PAGES = 12;
 /** Sites whose question is open. */
 const MAX_QUESTIONS = 8;
 /** Milliseconds between two windows that ask for one site. */
@@ -79,8 +81,7 @@ const engine = new Engine({
   started: () => void greeted(),
   fault: (text) => {
     fault = text;
-    own?.close();
-    own = null;
+    ended();
     for (const session of sessions) session.engine = null;
     void look();
   },
@@ -106,11 +107,17 @@ function config(): EngineConfig {
 /** Starts the engine, or starts it again with what was set meanwhile. */
 async function start(): Promise<void> {
   if (!settings.started) return;
-  own?.close();
-  own = null;
+  ended();
   fault = "";
   told = "";
   await engine.start(config(), settings.iceServers ?? defaultIceServers());
+}
+
+/** The engine answers nothing more. */
+function ended(): void {
+  for (const { gate } of sessions) gate?.engineIsGone();
+  own?.close();
+  own = null;
 }
 
 /** An engine runs: the first, or another after a trap. Every page is one that it serves. */
@@ -119,6 +126,8 @@ async function greeted(): Promise<void> {
   const { port1, port2 } = new MessageChannel();
   const page = new Page(port1, heard);
   own = page;
+  budgeted = -1n;
+  account.engineIsNew();
   engine.attach(port2);
   for (const session of sessions) if (isIn(session)) attach(session);
   const { generation, stored } = await page.ask<Hello>("hello");
@@ -127,8 +136,6 @@ async function greeted(): Promise<void> {
   for (const hash of stored) library.add(hash);
   keepers.limit(library);
   for (const hash of stored.slice(-MAX_LIBRARY)) await use(page, hash);
-  budgeted = -1n;
-  switched();
   await inTurn(settle);
   await look();
 }
@@ -151,6 +158,13 @@ let turn: Promise<unknown> = Promise.resolve();
 function inTurn(what: () => Promise<unknown>): Promise<unknown> {
   turn = turn.then(what).catch(() => undefined); // the engine stopped meanwhile: the next one is told all anew
   return turn;
+}
+
+/** As {@link inTurn}, for one that waits for the answer. */
+async function itsTurn<T>(what: () => Promise<T>): Promise<T> {
+  const answer = turn.then(what);
+  await inTurn(() => answer);
+  return answer;
 }
 
 const queued = new Set<string>();
@@ -287,7 +301,8 @@ function gateOf(session: Session, origin: string): Gate {
   return new Gate({
     site: () => siteOf(session, origin),
     took: (hash, trackers) => {
-      sites.took(origin, hash, trackers);
+      // What the user took back meanwhile is forgotten.
+      if (sites.of(origin).allowed) sites.took(origin, hash, trackers);
       awaited.dispatchEvent(new Event(hash));
       changed(hash);
     },
@@ -301,9 +316,10 @@ function gateOf(session: Session, origin: string): Gate {
     pays: (hash) => session.open?.payment != null && book.payers.get(hash) === origin,
     inUse: () => titlesOf(origin).size,
     trackers: () => {
-      const titles = new Set([...titlesOf(origin), ...keepers.of(origin)]);
+      // Also of titles that stay or are used by others: the engine knows them of those, too.
+      const isHere = (hash: string) => library.has(hash) || usersOf(hash).length > 0;
       return new Set(
-        sites.of(origin).titles.flatMap(({ hash, trackers }) => (titles.has(hash) ? (trackers ?? []) : [])),
+        sites.of(origin).titles.flatMap(({ hash, trackers }) => (trackers && isHere(hash) ? trackers : [])),
       );
     },
     loopback: LOOPBACK,
@@ -313,9 +329,14 @@ function gateOf(session: Session, origin: string): Gate {
     now: () => Date.now(),
     toEngine: (message) => session.engine?.postMessage(message),
     toPage: (message) => session.port.postMessage(message),
-    mayPayFrom: (owner, now) => paysFrom(session, owner, now),
-    answeredAccount: () => void inTurn(() => answered(session)),
-    sawMoney: (money) => void sawMoney(money),
+    mayPayFrom: (owner) => itsTurn(() => account.mayPayFrom(origin, owner)),
+    paysFrom: (owner) =>
+      itsTurn(async () => {
+        const pays = sessions.has(session) && (await account.payFrom(origin, owner));
+        if (pays) await settle();
+        return pays;
+      }),
+    sawMoney: (money) => void account.saw(money).catch(() => undefined),
   });
 }
 
@@ -428,7 +449,10 @@ function refusal({ site }: Session, { version, ask }: Open): string | null {
     return NOT_ALLOWED;
   }
   if (!settings.started) return "The Piecework extension is not set up: open it once.";
-  if (site === null) return null;
+  if (site === null) {
+    const open = [...sessions].filter((one) => one.open && one.site === null);
+    return open.length >= MAX_OWN_PAGES ? "Too many pages of the Piecework extension are open: close some." : null;
+  }
   const { allowed } = sites.of(site);
   if (allowed === false) return NOT_ALLOWED;
   const pages = [...sessions].filter((one) => one.open && one.site !== null);
@@ -474,7 +498,7 @@ function leaves(session: Session): void {
     for (const hash of titles) if (site !== null) await keepTitle(hash, site).catch(() => undefined);
     port?.postMessage({ t: "bye" });
     port?.close();
-    await answered(session);
+    await settle().catch(() => undefined);
     for (const hash of titles) await unused(hash);
   });
 }
@@ -516,48 +540,22 @@ const readers = new Readers({
 
 // ---------------------------------------------------------------------------------- money
 
-/** Null: no owner was named yet. */
-let payer: Payer | null = null;
+const accountHost = {
+  time: () => Date.now(),
+  maySpend: (site: string) => sites.of(site).allowed === true && sites.of(site).budget > 0n,
+  now: async () => (await running().ask<MoneySnapshot>("snapshot")).money,
+  settle: () => {
+    running();
+    return settle();
+  },
+  payFrom: (owner: string) => running().ask<void>("account", { owner }),
+  keep: (payer: Payer | null) => keep("payer", payer),
+};
+let account = new Account(null, accountHost);
 
-/** Whether it may be paid from this owner's deposit; `fromNow`: it is from now on. */
-async function paysFrom(session: Session, owner: string, fromNow: boolean): Promise<boolean> {
-  if (payer && !isSame(payer.owner, owner)) {
-    if (!own) return false;
-    const { money } = await own.ask<MoneySnapshot>("snapshot");
-    if (!mayPayFrom(payer, owner, money)) return false;
-  }
-  if (fromNow && !(payer && isSame(payer.owner, owner))) {
-    switching = session;
-    await inTurn(settle);
-    await keepPayer({ owner, funded: null });
-  }
-  return true;
-}
-
-/** What is left of the deposit is known again when the next owner is named. */
-async function sawMoney(money: AccountNow): Promise<void> {
-  const funded = payer && isFunded(payer.funded, money);
-  if (payer && !switching && payer.funded !== funded) await keepPayer({ ...payer, funded });
-}
-
-async function keepPayer(next: Payer): Promise<void> {
-  payer = next;
-  await keep("payer", payer);
-}
-
-/** By whose word the engine is about to pay from another account: until it does, nothing is spent. */
-let switching: Session | null = null;
-
-/** It pays from that one, or does not after all. What the last one spent is counted. */
-function switched(): void {
-  if (switching) book.newAccount();
-  switching = null;
-}
-
-/** The engine has answered this page, or the page is gone. */
-async function answered(session: Session): Promise<void> {
-  if (switching === session) switched();
-  await settle();
+function running(): Page {
+  if (!own) throw new Error("the engine stopped");
+  return own;
 }
 
 /** What the engine was told last that it may spend. */
@@ -594,7 +592,8 @@ let written = "";
  */
 async function settle(): Promise<void> {
   if (!own || settings.payment === null) return;
-  if (switching) await tellBudget(0n);
+  if (account.isChanging) await tellBudget(0n);
+  else await account.assure();
   const sum = () => own?.ask<MoneySnapshot>("snapshot") ?? Promise.reject(new Error("the engine stopped"));
   let { money } = await sum();
   const records: [hash: string, payer: string, spentFine: bigint][] = [];
@@ -609,8 +608,9 @@ async function settle(): Promise<void> {
   }
   const now = Date.now();
   if (money.accountReady) {
+    if (!account.isChanging) book.countsFor(account.owner);
     book.sum(money.spentFine, now);
-    await sawMoney(money);
+    await account.saw(money);
   }
   const touched = new Set<string>();
   for (const [hash, payer, spentFine] of records) {
@@ -628,11 +628,11 @@ async function settle(): Promise<void> {
     touched.add(origin);
   }
   const { counted, pending, payers } = book;
-  const state = [counted, pending, ...[...payers].flat()].join();
+  const state = [account.owner, counted, pending, ...[...payers].flat()].join();
   if (state !== written) await keepCounts();
   written = state;
   const more = could.reduce((sum, { origin }) => sum + left(sites.of(origin)), 0n) << 24n;
-  await tellBudget(switching ? 0n : book.most(money.spentFine, more) >> 24n);
+  await tellBudget(account.isChanging ? 0n : book.most(money.spentFine, more) >> 24n);
   // A site at its end pays no more, and another one that uses the title does.
   for (const origin of touched)
     if (left(sites.of(origin)) === 0n) for (const [hash, payer] of book.payers) if (payer === origin) await apply(hash);
@@ -732,15 +732,18 @@ function vaultOf({ payment }: Settings): string {
   return payment ? `${payment.chainId} ${payment.vault.toLowerCase()}` : "";
 }
 
-/** Budgets are sums of one vault's token: the user sets them anew. */
-async function newVault(): Promise<void> {
-  await turn;
-  sites.newVault();
-  book = new Book();
-  written = "";
-  payer = null;
-  await keep("payer", payer);
-  await keepCounts();
+/** Budgets are sums of one vault's token: the user sets them anew. All is kept together with the vault, or nothing. */
+function newVault(): Promise<void> {
+  return itsTurn(async () => {
+    // What the last vault's engine says from now on counts for nobody.
+    await tellBudget(0n).catch(() => undefined);
+    ended();
+    sites.newVault();
+    book = new Book();
+    written = "";
+    account.forget();
+    await keepAll({ settings, payer: null, sites: sites.list(), book: book.kept() });
+  });
 }
 
 /** Fields whose change needs another engine. */
@@ -758,8 +761,8 @@ async function handle(message: ToHost): Promise<unknown> {
     case "settings": {
       const before = settings;
       settings = { ...settings, ...message.settings };
-      await keep("settings", settings);
       if (vaultOf(before) !== vaultOf(settings)) await newVault();
+      else await keep("settings", settings);
       const text = (value: unknown) => JSON.stringify(value);
       if (STARTS_ANEW.some((name) => text(before[name]) !== text(settings[name]))) await start();
       await look();
@@ -826,7 +829,7 @@ const ready = new Promise<void>((resolve) => {
     settings = { ...DEFAULTS, ...(await kept<Settings>("settings")) };
     sites = new Sites((await kept<Site[]>("sites")) ?? [], () => void keepCounts());
     book = new Book(await kept<Partial<Kept>>("book"), Date.now());
-    payer = (await kept<Payer>("payer")) ?? null;
+    account = new Account((await kept<Payer>("payer")) ?? null, accountHost);
     keepers = new Keepers(await kept<Map<string, string>>("keepers"));
     battery = (await (navigator as Machine).getBattery?.().catch(() => null)) ?? null;
     battery?.addEventListener("chargingchange", () => void look());

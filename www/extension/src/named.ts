@@ -3,6 +3,8 @@
 const [INTEGER, LIST, DICTIONARY, END, COLON, ZERO, NINE] = [..."ilde:09"].map((letter) => letter.charCodeAt(0));
 /** Digits of a string's length. */
 const LONGEST_NUMBER = 10;
+/** The engine takes no longer address. */
+const LONGEST_ADDRESS = 2_048;
 
 /** Reads bencoding (BEP 3) from its beginning on, and throws where it is none. */
 class Reader {
@@ -93,5 +95,9 @@ export function trackersNamed({ magnet, torrent }: Record<string, unknown>, give
   const file = torrent instanceof Uint8Array ? inTorrent(torrent) : [];
   // One text may have several of them.
   const texts = [...given, ...link, ...file].flatMap((text) => text.split(/(?=wss?:)/i));
-  return [...new Set(texts.map((text) => text.trim()).filter((text) => /^wss?:/i.test(text)))];
+  return [...new Set(texts.map((text) => text.trim()).filter(isAddress))];
+}
+
+function isAddress(text: string): boolean {
+  return /^wss?:/i.test(text) && text.length <= LONGEST_ADDRESS;
 }

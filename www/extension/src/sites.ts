@@ -9,6 +9,8 @@ const MAX_SITES = 512;
 const MAX_UNDECIDED = 64;
 /** Titles that one site is known to have; the first one is forgotten first. */
 const MAX_TITLES = 256;
+/** Signaling servers that titles of one site name at once: the engine has room for 64, over all titles. */
+export const MAX_TRACKERS_OF_SITE = 16;
 /** Pieces of an origin that are shown and kept. */
 const LONGEST_ORIGIN = 256;
 
@@ -99,7 +101,8 @@ export class Sites {
     const site = this.of(origin);
     const before = site.titles.find((one) => one.hash === hash);
     const others = site.titles.filter((one) => one.hash !== hash);
-    const trackers = [...new Set([...(before?.trackers ?? []), ...more])];
+    // Beyond that they are of a time when the title was not here.
+    const trackers = [...new Set([...(before?.trackers ?? []), ...more])].slice(-MAX_TRACKERS_OF_SITE);
     const title = { hash, spentFine: (before?.spentFine ?? 0n) + fine, ...(trackers.length > 0 ? { trackers } : {}) };
     const titles = [...others, title].slice(-MAX_TITLES);
     this.#put({ ...site, titles, spentFine: site.spentFine + fine });

@@ -68,7 +68,15 @@ test("a crash forgets nothing that was not counted yet", () => {
 
 test("another account begins with what it has spent", () => {
   const one = book();
-  one.newAccount();
+  one.countsFor("0x1");
+  assert.equal(one.counted, 100n, "a version that kept no owner counted for the one that pays");
+  // It is another one also where a host ended between them.
+  const again = new Book(structuredClone(one.kept()));
+  again.countsFor("0x1");
+  assert.equal(again.counted, 100n);
+  again.countsFor("0x2");
+  assert.equal(again.counted, null);
+  one.countsFor("0x2");
   assert.equal(one.most(7_000n, 50n), 0n, "before its sum is known, nothing of it is spent");
   one.sum(7_000n, 1);
   assert.equal(one.pending, 0n);

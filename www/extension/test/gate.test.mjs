@@ -1,15 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  Gate,
-  MAX_TITLES_OF_PAGE,
-  MAX_TITLES_OF_SITE,
-  MAX_TRACKERS_BESIDES,
-  MAX_TRACKERS_OF_SITE,
-} from "./build/gate.js";
+import { Gate, MAX_TITLES_OF_PAGE, MAX_TITLES_OF_SITE, MAX_TRACKERS_BESIDES } from "./build/gate.js";
+import { MAX_TRACKERS_OF_SITE } from "./build/sites.js";
 
 const HASH = "ab".repeat(20);
 const OTHER = "cd".repeat(20);
+const OWNER = `0x${"11".repeat(20)}`;
 const MAGNET = `magnet:?xt=urn:btih:${HASH}`;
 const SITE = {
   origin: "https://site.example",
@@ -21,7 +17,7 @@ const SITE = {
 };
 
 /** A gate, what came through it, and an engine that answers when it is told to. */
-function gate(site = {}, { mayPay = true } = {}) {
+function gate(site = {}, { mayPay = true, leaves } = {}) {
   const seen = {
     engine: [],
     page: [],
@@ -32,7 +28,7 @@ function gate(site = {}, { mayPay = true } = {}) {
     reads: false,
     pays: true,
     inUse: 0,
-    answered: 0,
+    paysFrom: 0,
   };
   const state = { ...SITE, ...site };
   const one = new Gate({
@@ -43,14 +39,17 @@ function gate(site = {}, { mayPay = true } = {}) {
     },
     trackers: () => seen.trackers,
     wishes: (hash) => seen.changed.push(hash),
-    leaves: async () => undefined,
+    leaves: async () => leaves,
     left: (hash) => seen.left.push(hash),
     reads: () => seen.reads,
     pays: () => seen.pays,
     inUse: () => seen.inUse,
     onDemand: false,
     loopback: false,
-    answeredAccount: () => seen.answered++,
+    paysFrom: async () => {
+      seen.paysFrom++;
+      return mayPay;
+    },
     sawMoney: () => undefined,
     now: () => seen.now ?? 0,
     toEngine: (message) => seen.engine.push(message),
@@ -314,24 +313,58 @@ test("an account is named by a site that may spend, and refused where the host p
     [made, "account"],
     [made, "accountId"],
   ])) {
-    made.one.fromPage({ t, id: made.seen.page.length + 1, owner: "0x1" });
+    made.one.fromPage({ t, id: made.seen.page.length + 1, owner: OWNER });
     await new Promise((resolve) => setTimeout(resolve));
     assert.deepEqual([made.seen.engine, made.seen.page.at(-1).t], [[], "err"]);
   }
 });
 
-test("the host hears when the engine pays from another account, and when it refuses to", async () => {
-  for (const answer of [
-    { t: "ok", v: undefined },
-    { t: "err", message: "it holds nothing" },
-  ]) {
-    const { one, seen } = gate();
-    one.fromPage({ t: "account", id: 1, owner: "0x1" });
-    await new Promise((resolve) => setTimeout(resolve));
-    assert.deepEqual([seen.engine.length, seen.answered], [1, 0]);
-    one.fromEngine({ ...answer, id: 1 });
-    assert.equal(seen.answered, 1, answer.t);
-  }
+test("only the host tells the engine whose deposit pays, and what is no address reaches neither", async () => {
+  const { one, seen } = gate();
+  for (const [id, owner] of ["0x1", `0x${"zz".repeat(20)}`, 1, undefined].entries())
+    one.fromPage({ t: "account", id, owner });
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual([seen.paysFrom, seen.engine, seen.page.map(({ t }) => t)], [0, [], Array(4).fill("err")]);
+  one.fromPage({ t: "account", id: 5, owner: OWNER });
+  one.fromPage({ t: "accountId", id: 6, owner: OWNER });
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual([seen.paysFrom, seen.engine], [1, [{ t: "accountId", owner: OWNER, id: 6 }]]);
+  assert.deepEqual(seen.page.at(-1), { t: "ok", id: 5, v: undefined });
+});
+
+test("few requests of one page about accounts wait at once, and an engine that ended answers none", async () => {
+  const { one, seen } = gate({}, { mayPay: new Promise(() => undefined) });
+  for (let id = 0; id < 100; id++) one.fromPage({ t: id % 2 ? "account" : "accountId", id, owner: OWNER });
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual([seen.engine.length, seen.page.length], [0, 96]);
+
+  let reject;
+  const promise = new Promise((_, fails) => (reject = fails));
+  const other = gate({}, { mayPay: promise });
+  other.one.fromPage({ t: "account", id: 1, owner: OWNER });
+  other.one.engineIsNew();
+  reject(new Error("the engine stopped"));
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual([other.seen.engine, other.seen.page], [[], []]);
+});
+
+test("a second request by the id of one that waits gets nowhere", async () => {
+  let resolve;
+  const promise = new Promise((done) => (resolve = done));
+  const { one, seen } = gate({}, { leaves: promise });
+  ask({ one, seen }, "add", { magnet: MAGNET }, HASH);
+  seen.engine.length = 0;
+  one.fromPage({ t: "leave", id: 5, hash: HASH });
+  one.fromPage({ t: "add", id: 6, magnet: `magnet:?xt=urn:btih:${OTHER}` });
+  for (const id of [5, 6]) one.fromPage({ t: "snapshot", id });
+  resolve();
+  await new Promise((done) => setTimeout(done));
+  assert.deepEqual(
+    seen.engine.map(({ t }) => t),
+    ["leave", "add"],
+  );
+  one.fromEngine({ t: "ok", id: 6, v: OTHER });
+  assert.deepEqual([...one.titles.keys()], [OTHER]);
 });
 
 test("a page hears of its titles what it asked for, and of no other", () => {

@@ -33,6 +33,13 @@ test("a magnet link names what the engine could take for an address", () => {
   assert.equal(of("&tr=wss%3A%2F%2Fone.test%20wss%3A%2F%2Ftwo.test,wss://three.test").length, 3);
 });
 
+test("an address that the engine takes for none is not kept", () => {
+  assert.deepEqual(inTorrent(`d8:announce3000:wss://${"a".repeat(2_994)}e`), []);
+  assert.deepEqual(trackersNamed({ magnet: `magnet:?tr=wss://${"a".repeat(60_000)}&tr=wss://b.test` }, []), [
+    "wss://b.test",
+  ]);
+});
+
 test("whatever bytes come, it ends, and gives trackers or throws", () => {
   const good = "d8:announce14:wss://one.test13:announce-listll14:wss://two.testeee4:infod6:lengthi5e4:name1:xee";
   let state = 1;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULTS, quiet } from "./build/settings.js";
-import { left, originOf, Sites } from "./build/sites.js";
+import { left, MAX_TRACKERS_OF_SITE, originOf, Sites } from "./build/sites.js";
 
 const DAY = { hour: 12, metered: false, onBattery: false };
 
@@ -65,4 +65,15 @@ test("another vault's budgets are set anew", () => {
   sites.newVault();
   const plain = { allowed: true, budget: 0n, spentFine: 0n, ceiling: 0n, titles: [{ hash: "h", spentFine: 0n }] };
   assert.deepEqual(sites.of(site), { origin: site, ...plain });
+});
+
+test("a title that a site takes up again and again keeps few trackers on record", () => {
+  const sites = new Sites([], () => undefined);
+  const site = "https://a.example";
+  const tracker = (at) => `wss://${at}.test`;
+  for (let i = 0; i < 100; i++) sites.took(site, "h", [tracker(2 * i), tracker(2 * i + 1)]);
+  const [{ trackers }] = sites.of(site).titles;
+  assert.equal(trackers.length, MAX_TRACKERS_OF_SITE);
+  // Those of now are among them.
+  assert.deepEqual(trackers.slice(-2), [tracker(198), tracker(199)]);
 });

@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use super::answers::shortened;
+use crate::types::is_shown;
 
 /// Longest file that is read, bytes.
 pub const MAX_FILE_LEN: usize = 64 * 1024;
@@ -224,13 +225,6 @@ pub fn shown_symbol(said: &str) -> Option<String> {
 
 fn is_symbol(text: &str) -> bool {
     (1..=MAX_SYMBOL_LEN).contains(&text.chars().count()) && text.chars().all(is_shown)
-}
-
-/// No control characters, and none that turn the direction of the text around or are not seen at all.
-fn is_shown(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 fn is_compiler(text: &str) -> bool {

@@ -37,6 +37,8 @@ contract PieceworkRegistry is IPieceworkRegistry, EIP712 {
     /// @inheritdoc IPieceworkRegistry
     function registerFor(Title calldata title, bytes32 r, bytes32 vs) external returns (bytes32 id) {
         bytes32 hash = _structHash(title);
+        // Why it is no signature is nobody's business.
+        // slither-disable-next-line unused-return
         (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecover(_hashTypedDataV4(hash), r, vs);
         if (fault != ECDSA.RecoverError.NoError || signer != title.publisher) revert BadSignature();
         return _register(title, hash);

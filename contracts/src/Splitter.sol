@@ -42,7 +42,7 @@ contract Splitter {
     constructor(address[] memory recipients_, uint32[] memory shares) {
         uint256 count = recipients_.length;
         if (count == 0 || count > MAX_RECIPIENTS || count != shares.length) revert BadRecipients();
-        uint256 total;
+        uint256 total = 0;
         for (uint256 i; i < count; ++i) {
             (address one, uint32 part) = (recipients_[i], shares[i]);
             if (one == address(0) || one == address(this) || part == 0 || shareOf[one] != 0) revert BadRecipients();
@@ -60,6 +60,8 @@ contract Splitter {
     /// @notice Pays a recipient what is due to it. Anybody may call it.
     function release(IERC20 token, address to) external returns (uint256 amount) {
         amount = due(token, to);
+        // Nothing is paid where nothing is due, and nothing else depends on it.
+        // slither-disable-next-line incorrect-equality
         if (amount == 0) revert NothingDue();
         released[token] += amount;
         releasedTo[token][to] += amount;

@@ -19,6 +19,8 @@ contract SplitterFactory {
 
     /// @notice Where it is, or will be.
     function addressOf(address[] calldata recipients, uint32[] calldata shares) public view returns (Splitter) {
+        // It takes the creation code for a number.
+        // slither-disable-next-line too-many-digits
         bytes32 code = keccak256(bytes.concat(type(Splitter).creationCode, abi.encode(recipients, shares)));
         return Splitter(Create2.computeAddress(0, code));
     }

@@ -5,16 +5,15 @@
 use alloy_primitives::{Address, B256};
 
 use super::{BPS, MAX_TEXT, Registry, SignedTitle, Title};
+use crate::metainfo::MAX_TITLE_LEN;
 use crate::metainfo::bencode::{BencodeError, Document, Item, Limits, Value};
 use crate::payment::voucher::Signature;
 use crate::types::{InfoHash, is_shown};
 
-/// Longest title, bytes.
-pub const MAX_LEN: usize = 16 * 1024;
 /// The version of the form that is read and written.
 const VERSION: u64 = 1;
 pub(super) const LIMITS: Limits = Limits {
-    max_len: MAX_LEN,
+    max_len: MAX_TITLE_LEN,
     ..Limits::MESSAGE
 };
 
@@ -81,7 +80,7 @@ impl SignedTitle {
         })
     }
 
-    /// The bytes of it; at most [`MAX_LEN`].
+    /// The bytes of it; at most [`MAX_TITLE_LEN`].
     pub fn to_bytes(&self) -> Vec<u8> {
         let SignedTitle {
             title,

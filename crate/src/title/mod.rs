@@ -9,7 +9,7 @@ mod format;
 use alloy_primitives::{Address, B256, FixedBytes};
 use alloy_sol_types::{Eip712Domain, SolStruct, SolValue, eip712_domain};
 
-pub use self::format::{FormatError, MAX_LEN};
+pub use self::format::FormatError;
 use crate::payment::voucher::Signature;
 use crate::types::InfoHash;
 

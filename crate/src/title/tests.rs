@@ -4,7 +4,8 @@ use alloy_primitives::{Address, B256};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{BPS, FormatError, MAX_LEN, MAX_TEXT, Registry, SignedTitle, Title, TitleFault};
+use super::{BPS, FormatError, MAX_TEXT, Registry, SignedTitle, Title, TitleFault};
+use crate::metainfo::MAX_TITLE_LEN;
 use crate::metainfo::bencode::Item;
 use crate::payment::voucher::Signature;
 use crate::types::InfoHash;
@@ -187,7 +188,7 @@ fn a_value_out_of_bounds_is_named() {
     }
     // Of a later writer.
     assert!(with("more", Item::Int(1)).is_ok());
-    let long = vec![b'x'; MAX_LEN];
+    let long = vec![b'x'; MAX_TITLE_LEN];
     assert!(matches!(
         with("more", Item::bytes(long)),
         Err(FormatError::Bencode(_))
@@ -233,7 +234,7 @@ proptest! {
         one.title.creator = Address::from_slice(&bytes[..20]);
         one.registry.chain_id = chain_id;
         let written = one.to_bytes();
-        prop_assert!(written.len() <= MAX_LEN);
+        prop_assert!(written.len() <= MAX_TITLE_LEN);
         prop_assert_eq!(SignedTitle::from_bytes(&written), Ok(one));
     }
 

@@ -428,6 +428,12 @@ pub(super) struct ChainArgs {
     /// The token's name for itself, if the file has it.
     #[arg(skip)]
     pub(super) symbol: Option<String>,
+    /// The registry of titles, if the file has one.
+    #[arg(skip)]
+    pub(super) registry: Option<Address>,
+    /// What makes splitters, if the file has it.
+    #[arg(skip)]
+    pub(super) splitters: Option<Address>,
 }
 
 /// Those of the dollar tokens that vaults are made for.

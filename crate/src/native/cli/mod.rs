@@ -4,6 +4,7 @@
 //! way out), 130 interrupted. Never prints a key.
 
 mod args;
+mod beside;
 mod create;
 mod ctl;
 mod deploy;

@@ -41,7 +41,10 @@ fn a_seller_that_quotes_no_title_or_another_sells_nothing() {
         net.redeem_all(honest);
         let log = net.vault.log();
         assert!(!log.is_empty());
-        assert!(log.iter().all(|paid| paid.voucher.content == B256::from(ID)));
+        assert!(
+            log.iter()
+                .all(|paid| paid.voucher.content == B256::from(ID))
+        );
     });
 }
 

@@ -1,5 +1,5 @@
-// What `piecework vault deploy` carries: the creation code of vault, registry, factory of splitters and demo token, and
-// the standard JSON input of vault and registry, with which block explorers verify the source.
+// What `piecework vault deploy` carries: the creation code of vault, registry, splitters, their factory and demo token,
+// and the standard JSON input of vault and registry, with which block explorers verify the source.
 //
 // `npm run artifact` writes artifacts/ from what `npm run build` made. `npm run test:artifact` writes nothing: it fails
 // when a committed file is not what the sources compile to, or when the committed input does not compile to the
@@ -55,7 +55,7 @@ function artifact(name, { code, metadata }) {
 /** Whose source is verified. */
 const verified = ["PieceworkVault", "PieceworkRegistry"];
 const files = {};
-for (const name of [...verified, "SplitterFactory", "DemoToken"]) files[`${name}.json`] = artifact(name, built(name));
+for (const name of [...verified, "SplitterFactory", "Splitter", "DemoToken"]) files[`${name}.json`] = artifact(name, built(name));
 for (const name of verified) files[`${name}.standard.json`] = standardInput(built(name));
 
 const isCheck = process.argv.includes("--check");

@@ -35,6 +35,7 @@ pub const REGISTRY_STANDARD_JSON: &str =
 
 const REGISTRY_ARTIFACT: &str = include_str!("../../../contracts/artifacts/PieceworkRegistry.json");
 const SPLITTERS_ARTIFACT: &str = include_str!("../../../contracts/artifacts/SplitterFactory.json");
+const SPLITTER_ARTIFACT: &str = include_str!("../../../contracts/artifacts/Splitter.json");
 const VAULT_ARTIFACT: &str = include_str!("../../../contracts/artifacts/PieceworkVault.json");
 const DEMO_TOKEN_ARTIFACT: &str = include_str!("../../../contracts/artifacts/DemoToken.json");
 
@@ -162,6 +163,14 @@ impl Beside {
         let code = keccak256(self.creation()?);
         Ok(DETERMINISTIC_DEPLOYER.create2(B256::ZERO, code))
     }
+}
+
+/// The creation code of a splitter, without its arguments.
+///
+/// # Errors
+/// [`DeployError::Artifact`].
+pub fn splitter_code() -> Result<Vec<u8>, DeployError> {
+    Ok(artifact(SPLITTER_ARTIFACT)?.creation_code.to_vec())
 }
 
 /// What a vault is made of. Two vaults of one order are alike in everything but their chain.

@@ -37,6 +37,30 @@ pub mod abi {
             bytes32 salt;
             uint64 created;
         }
+        #[derive(Debug)]
+        struct Record {
+            address creator;
+            uint16 bps;
+            uint48 registeredAt;
+            address publisher;
+            bytes32 titleHash;
+        }
+        function register(Title title) external returns (bytes32 id);
+        function lowerShare(bytes32 id, uint16 bps) external;
+        function setCreator(bytes32 id, address creator) external;
+        function setContact(bytes32 id, string contact) external;
+        function record(bytes32 id) external view returns (Record one);
+        function countOf(bytes20 infoHash) external view returns (uint256);
+        function titlesOf(bytes20 infoHash, uint256 first, uint256 count) external view
+            returns (bytes32[] ids, Record[] records);
+        error NotThePublisher(address publisher, address caller);
+        error AlreadyRegistered(bytes32 id);
+        error NoSuchTitle(bytes32 id);
+        error BadInfoHash();
+        error BadCreator();
+        error BadShare(uint16 bps, uint16 most);
+        error TooLong(uint256 bytesGiven, uint256 most);
+        error NotAnEdition(bytes32 previous);
     }
 }
 

@@ -10,6 +10,8 @@ mod ctl;
 mod deploy;
 mod deployment;
 mod deposits;
+mod described;
+mod desk;
 mod get;
 mod history;
 mod interrupt;
@@ -18,14 +20,18 @@ mod money;
 mod output;
 mod owner_args;
 mod payout;
+mod publish;
 mod redeeming;
 mod runner;
 mod seed;
 mod select;
 mod serve;
 mod serve_args;
+mod splitter;
 mod stalls;
 mod standing;
+mod title;
+mod title_args;
 mod torrent;
 mod web_seeds;
 mod worth;
@@ -55,7 +61,7 @@ fn run(mut verb: Verb) -> Result<(), CliError> {
     }
     match verb {
         Verb::Create(args) => create::create(&args),
-        Verb::Info(args) => torrent::info(&args),
+        Verb::Info(args) => blocking(|| torrent::info(&args)),
         Verb::Key(args) => money::key(&args),
         Verb::Seed(args) => in_runtime(seed::seed(args)),
         Verb::Get(args) => in_runtime(get::get(args)),
@@ -69,6 +75,9 @@ fn run(mut verb: Verb) -> Result<(), CliError> {
         Verb::Exit(args) => blocking(|| deposits::exit(&args)),
         Verb::Withdraw(args) => blocking(|| deposits::withdraw(&args)),
         Verb::Claim(args) => blocking(|| deposits::claim(&args)),
+        Verb::Publish(args) => blocking(|| publish::publish(&args)),
+        Verb::Title(args) => blocking(|| title::title(&args)),
+        Verb::Splitter(args) => blocking(|| splitter::splitter(&args)),
         Verb::Vault(args) => blocking(|| deploy::vault(&args)),
         Verb::Completions(args) => manual::completions(&args),
         Verb::Man(args) => manual::man(&args),

@@ -86,13 +86,21 @@ pub(super) struct WithdrawArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   piecework claim --owner-key owner.key --deployment deployments/10.json
+  piecework claim --splitter 0x... --owner-key owner.key --deployment deployments/10.json
 
 The vault credits bounties for double promises that were shown to it, fees of relayers, royalties,
 and the sink's share of burned bonds. What a seller earned is redeemed with `piecework redeem`.")]
 pub(super) struct ClaimArgs {
     /// Address that receives the tokens [default: the owner].
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, conflicts_with = "splitter")]
     pub(super) to: Option<Address>,
+    /// Bring the credit of this splitter to its recipients instead: it is collected, and each gets what is due to it.
+    /// Anybody may do so, and pays the gas.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    pub(super) splitter: Option<Address>,
+    /// Of the splitter's recipients pay the owner alone.
+    #[arg(long, requires = "splitter")]
+    pub(super) own: bool,
     #[command(flatten)]
     pub(super) owner: OwnerArgs,
 }

@@ -51,6 +51,7 @@ corpora! {
     extensions_corpus: "extensions";
     records_corpus: "records";
     web_seeds_corpus: "web_seeds";
+    title_corpus: "title";
     #[cfg(feature = "native-formats")]
     signaling_messages_corpus: "signaling_messages";
     #[cfg(feature = "native-formats")]

@@ -19,6 +19,7 @@ mod records;
 mod signaling;
 #[cfg(feature = "native-formats")]
 mod signaling_messages;
+mod title;
 #[cfg(feature = "native-formats")]
 mod tracker;
 mod web_seeds;
@@ -36,6 +37,7 @@ pub use records::records;
 pub use signaling::signaling;
 #[cfg(feature = "native-formats")]
 pub use signaling_messages::signaling_messages;
+pub use title::title;
 #[cfg(feature = "native-formats")]
 pub use tracker::tracker;
 pub use web_seeds::web_seeds;
@@ -52,6 +54,7 @@ pub const ALL: &[Target] = &[
     ("extensions", extensions),
     ("records", records),
     ("web_seeds", web_seeds),
+    ("title", title),
     #[cfg(feature = "native-formats")]
     ("signaling_messages", signaling_messages),
     #[cfg(feature = "native-formats")]

@@ -55,7 +55,8 @@ function artifact(name, { code, metadata }) {
 /** Whose source is verified. */
 const verified = ["PieceworkVault", "PieceworkRegistry"];
 const files = {};
-for (const name of [...verified, "SplitterFactory", "Splitter", "DemoToken"]) files[`${name}.json`] = artifact(name, built(name));
+for (const name of [...verified, "SplitterFactory", "Splitter", "DemoToken"])
+  files[`${name}.json`] = artifact(name, built(name));
 for (const name of verified) files[`${name}.standard.json`] = standardInput(built(name));
 
 const isCheck = process.argv.includes("--check");

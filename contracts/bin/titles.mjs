@@ -1,4 +1,4 @@
-// tests/vectors/titles.json: titles, ids, hashes and signatures by ethers 6, and their bytes by an encoder of this file.
+// tests/vectors/titles.json: titles, ids, hashes and signatures by ethers 6; their bytes by an encoder of this file.
 //
 // `node bin/titles.mjs` writes the file. `--check` writes nothing, and fails when the committed file is another.
 

@@ -8,7 +8,7 @@ import {IPieceworkRegistry} from "../interfaces/IPieceworkRegistry.sol";
 import {IRegistry} from "../interfaces/IRegistry.sol";
 
 /// @title The registry of titles
-/// @dev Invariants: an id is registered once and stays; `bps` of a record never rises; the list of a content only grows.
+/// @dev Invariants: an id is registered once and stays; `bps` of a record never rises; a content's list only grows.
 contract PieceworkRegistry is IPieceworkRegistry, EIP712 {
     /// @notice A whole, in hundredths of a percent.
     uint16 public constant BPS = 10_000;

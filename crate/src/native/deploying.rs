@@ -1,9 +1,9 @@
 //! Deploys a vault, and the registry of titles that it asks, to the chain that a node names.
 //!
 //! Owns the creation code, which `contracts/artifacts` keeps, and the place where a vault comes to be: by the usual
-//! deterministic deployer the same on every chain for the same token, registry, sink, delay and salt. Invariant: nothing is sent
-//! before chain, token and what lies at that place are known, and what was deployed answers as it was ordered. Never
-//! touches a file.
+//! deterministic deployer the same on every chain for the same token, registry, sink, delay and salt. Invariant:
+//! nothing is sent before chain, token and what lies at that place are known, and what was deployed answers as it was
+//! ordered. Never touches a file.
 
 use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
 use alloy_sol_types::{SolCall, SolValue};

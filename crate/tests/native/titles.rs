@@ -10,6 +10,7 @@ use crate::deposits::Bank;
 use alloy_primitives::{Address, B256, hex};
 use alloy_sol_types::SolValue;
 use piecework::metainfo::Metainfo;
+use piecework::native::deployment::Deployment;
 use piecework::native::keys::KeyPair;
 use piecework::native::owner::Owner;
 use piecework::native::sending::GasCap;
@@ -222,7 +223,7 @@ fn published(tracker: &str) {
     assert_eq!(credit(&bank, creator.address()), 0);
 
     // Two creators, by a splitter, and a smaller share.
-    let (one, two) = (Address::repeat_byte(0x71), Address::repeat_byte(0x72));
+    let (one, two) = (creator.address(), Address::repeat_byte(0x72));
     let parts = [format!("{one}=70"), format!("{two}=30")];
     let make = [
         "splitter", "create", "--share", &parts[0], "--share", &parts[1],
@@ -304,15 +305,24 @@ fn published(tracker: &str) {
         "creator.key",
     ];
     let claim = [&claim[..], &deployment].concat();
-    let own = [&claim[..], &["--own"]].concat();
-    Ended::of(&piecework(dir, &own)).assert_refused(1, &["is no recipient"]);
+    let stranger = [
+        "claim",
+        "--own",
+        "--splitter",
+        splitter,
+        "--owner-key",
+        "payee.key",
+    ];
+    let stranger = piecework(dir, &[&stranger[..], &deployment].concat());
+    Ended::of(&stranger).assert_refused(1, &["is no recipient"]);
+    let before = bank.holds(one);
     done(dir, &[&claim[..], &["--dry-run"]].concat());
-    assert_eq!(bank.holds(one) + bank.holds(two), 0);
+    assert_eq!((bank.holds(one), bank.holds(two)), (before, 0));
+    done(dir, &[&claim[..], &["--own"]].concat());
+    let first = before + cut * 70 / 100;
+    assert_eq!((bank.holds(one), bank.holds(two)), (first, 0));
     done(dir, &claim);
-    assert_eq!(
-        (bank.holds(one), bank.holds(two)),
-        (cut * 70 / 100, cut * 30 / 100)
-    );
+    assert_eq!((bank.holds(one), bank.holds(two)), (first, cut * 30 / 100));
     Ended::of(&piecework(dir, &claim)).assert_refused(1, &["nothing is due"]);
     seller.say("quit");
     assert_eq!(seller.exit_code(), Some(0));
@@ -353,6 +363,80 @@ fn published(tracker: &str) {
         unsigned["title"]["registry_looked_at"]["earlier"]["publisher"],
         by
     );
+}
+
+#[test]
+#[ignore = "needs contracts/node_modules and contracts/out"]
+fn a_registration_that_is_broken_off_is_taken_up_with_the_same_words() {
+    let bank = Bank::new(&[]);
+    let dir = bank.dir.path();
+    fs::write(dir.join("film.mp4"), content(100_000)).unwrap();
+    create(dir, "film.mp4", "film.torrent", &[]);
+    let publisher = KeyPair::create(&dir.join("publisher.key")).unwrap();
+    let file = ["--deployment", bank.file.as_str()];
+    let publish = [
+        "publish",
+        "film.torrent",
+        "--key",
+        "publisher.key",
+        "--register",
+        "--wait",
+        "1",
+    ];
+    let publish = [&publish[..], &file].concat();
+    // Who cannot pay for it hears that before anything is written.
+    Ended::of(&piecework(dir, &publish)).assert_refused(1, &["holds 0 wei", "send it some"]);
+    assert!(!dir.join("film.signed.torrent").exists());
+    let gas = json!([publisher.address(), "0xde0b6b3a7640000"]);
+    bank.anvil.call("anvil_setBalance", &gas);
+    bank.anvil.call("evm_setAutomine", &json!([false]));
+    Ended::of(&piecework(dir, &publish)).assert_refused(1, &["in no block yet"]);
+    let begun = done(dir, &["info", "film.signed.torrent"])["title"].clone();
+    assert_eq!(
+        (&begun["fits"], &begun["content"]),
+        (&json!(true), &Value::Null)
+    );
+    bank.anvil.call("evm_setAutomine", &json!([true]));
+    bank.anvil.call("evm_mine", &json!([]));
+    // It came into a block after all.
+    let again = done(dir, &[&publish[..], &["--force"]].concat());
+    assert_eq!(
+        (&again["found"], &again["registered"]),
+        (&json!(true), &json!(true))
+    );
+    let shown = done(dir, &[&["info", "film.signed.torrent"][..], &file].concat());
+    let title = &shown["title"];
+    assert_eq!(
+        (&title["created"], &title["content"]),
+        (&begun["created"], &begun["id"])
+    );
+    assert_eq!(title["registry_looked_at"]["same_words"], true);
+    // Other words of the same key are another title, of which the registered one is told.
+    let other = [&publish[..], &["--name", "Other", "-o", "other.torrent"]].concat();
+    let other = Ended::of(&piecework(dir, &other));
+    other.assert_code(0, "the registered title has other words");
+    let shown = done(dir, &[&["info", "other.torrent"][..], &file].concat());
+    assert_eq!(shown["title"]["registry_looked_at"]["same_words"], false);
+    // A deployment without a registry is told from one that has it.
+    let bare = Deployment {
+        registry: None,
+        ..bank.deployment.clone()
+    };
+    fs::write(dir.join("bare.json"), bare.to_json()).unwrap();
+    for args in [
+        &["info", "film.torrent"][..],
+        &[
+            "publish",
+            "film.torrent",
+            "--key",
+            "publisher.key",
+            "-o",
+            "x",
+        ],
+    ] {
+        let args = [args, &["--deployment", "bare.json"]].concat();
+        Ended::of(&piecework(dir, &args)).assert_refused(2, &["bare.json names no registry"]);
+    }
 }
 
 /// A folder with a torrent, its title signed by `publisher.key`, and that key.

@@ -23,8 +23,8 @@ const FILM: &[u8] = &[7; 300_000];
 /// A line of the README: the program, and its words.
 type Line = Vec<String>;
 
-/// Deploys, creates, publishes, announces and seeds for money, buys, and gets the rest of the deposit back, in a folder of its
-/// own. Every line is typed.
+/// Deploys, creates, publishes, announces and seeds for money, buys, and gets the rest of the deposit back, in a folder
+/// of its own. Every line is typed.
 pub fn run() -> Result<(), Failure> {
     let readme = paths::root().join("README.md");
     let text = fs::read_to_string(&readme).map_err(Failure::io("read", &readme))?;

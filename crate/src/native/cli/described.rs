@@ -138,7 +138,7 @@ impl Described {
                 }
                 if self.differs(record).is_some_and(|differs| differs.words) {
                     say(
-                        "           with other words than these: the registered title has another name, licence or date",
+                        "           with other words than these: the registered name, licence or date is another one",
                     );
                 }
                 let now = self.differs(record).unwrap_or(Differs::ALL);

@@ -112,10 +112,16 @@ impl Desk {
         self.plan.push(line);
     }
 
+    /// Whether a call would be sent. Nothing is.
+    pub(super) fn rehearse(&self, titles: &Titles, call: &Call) -> Result<(), CliError> {
+        let from = self.key.address();
+        titles.rehearse(call, from, self.cap).map_err(refused)
+    }
+
     /// One call of the registry; a dry run only looks whether it would be sent.
     pub(super) fn call(&mut self, titles: &Titles, call: &Call) -> Result<(), CliError> {
         if self.dry_run {
-            (titles.rehearse(call, self.key.address(), self.cap)).map_err(refused)?;
+            self.rehearse(titles, call)?;
             complain("this is a dry run: nothing is sent");
             return Ok(());
         }

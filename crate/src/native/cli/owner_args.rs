@@ -229,7 +229,7 @@ pub(super) struct DeployArgs {
     /// Address that is credited with nine tenths of burned bonds [default: 0x...dEaD, whose key nobody holds].
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub(super) sink: Option<Address>,
-    /// Registry of titles that is there, for the vault to ask [default: the one that this command deploys, one a chain].
+    /// Registry of titles that is there, for the vault to ask [default: the one that this command deploys].
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub(super) registry: Option<Address>,
     /// Make a vault that asks no registry, and pays no royalties.

@@ -1,7 +1,7 @@
 //! `publish`: signs a torrent's title, registers it, and writes the torrent that carries it.
 //!
-//! Invariant: nothing is sent before it is known that the output can be written, and a title that was registered is
-//! written with its id.
+//! Invariant: a title is written before it is sent to be registered, nothing is written that could not be sent, and a
+//! title that was registered is written with its id.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -73,11 +73,13 @@ pub(super) fn publish(args: &PublishArgs) -> Result<(), CliError> {
                     sentence(&title.name),
                     title.creator
                 ));
+                let call = Call::register(title);
                 if !args.dry_run {
+                    at.rehearse(&titles, &call)?;
                     // A run that ends here is taken up by the next one, with the same words.
                     write(&output, &published, args.force)?;
                 }
-                at.call(&titles, &Call::register(title))?;
+                at.call(&titles, &call)?;
             }
         }
         published.content = Some(id.0);

@@ -188,7 +188,7 @@ impl Titles {
         }
     }
 
-    /// Whether [`Titles::register`] would be sent, as things are.
+    /// Whether [`Titles::send`] would send a call, as things are. Nothing is sent.
     ///
     /// # Errors
     /// See [`RegistryError`].

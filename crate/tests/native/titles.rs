@@ -137,6 +137,8 @@ fn published(tracker: &str) {
         (&json!(true), &Value::Null)
     );
     assert_eq!(looked["registration"]["creator"], creator_flag);
+    assert_eq!(shown["magnet"], magnet);
+    assert!(!unsigned["magnet"].as_str().unwrap().contains("pw.by"));
 
     // Who sells it without the id finds no buyer, and the buyer hears why.
     let owner = bank.owner.address().to_string();
@@ -521,6 +523,7 @@ fn a_title_is_signed_without_a_chain_and_what_does_not_fit_is_an_error_with_its_
         Ended::of(&seed).assert_refused(2, &["wrong.torrent", says]);
         let output = piecework(dir, &["info", "wrong.torrent", "--json"]);
         let shown = json(&output);
+        assert!(!shown["magnet"].as_str().unwrap().contains("pw.by"));
         assert_eq!(
             (&shown["valid"], &shown["title"]["fits"]),
             (&json!(false), &json!(false))

@@ -102,6 +102,12 @@ impl Described {
         Ok(())
     }
 
+    /// Who signed the title of this content, if somebody did.
+    pub(super) fn publisher(&self) -> Option<Address> {
+        let title = self.title.as_ref().filter(|_| self.fault.is_none());
+        title.map(|signed| signed.title.publisher)
+    }
+
     /// Why it is not to be trusted, if it is not.
     pub(super) fn fault(&self) -> Option<&str> {
         self.fault.as_deref()

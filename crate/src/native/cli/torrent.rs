@@ -63,13 +63,22 @@ fn named(input: &str, either: Either) -> Result<Named, CliError> {
         Either::Torrent(metainfo) => Named {
             info_hash: metainfo.info_hash,
             source: Source::Torrent(metainfo.to_torrent().into()),
-            magnet: metainfo.magnet(),
+            magnet: magnet_of(&metainfo),
             options: AddOptions {
                 content: metainfo.content,
                 ..AddOptions::default()
             },
         },
     })
+}
+
+/// Its link, which names the publisher where one signed the title.
+fn magnet_of(metainfo: &Metainfo) -> MagnetLink {
+    let publisher = Described::of_torrent(metainfo).publisher();
+    MagnetLink {
+        by: publisher.map(Into::into),
+        ..metainfo.magnet()
+    }
 }
 
 fn wrong_title(input: &str, fault: &str) -> CliError {
@@ -230,7 +239,7 @@ fn torrent_json(metainfo: &Metainfo) -> Value {
             "path": f.path.components(),
             "length": f.length,
         })).collect::<Vec<_>>(),
-        "magnet": metainfo.magnet().to_string(),
+        "magnet": magnet_of(metainfo).to_string(),
     })
 }
 
@@ -284,7 +293,7 @@ fn print_torrent(metainfo: &Metainfo) {
             bytes(file.length)
         ));
     }
-    say(&format!("magnet     {}", metainfo.magnet()));
+    say(&format!("magnet     {}", magnet_of(metainfo)));
 }
 
 #[cfg(test)]

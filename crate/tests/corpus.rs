@@ -51,13 +51,14 @@ corpora! {
     extensions_corpus: "extensions";
     records_corpus: "records";
     web_seeds_corpus: "web_seeds";
-    title_corpus: "title";
     #[cfg(feature = "native-formats")]
     signaling_messages_corpus: "signaling_messages";
     #[cfg(feature = "native-formats")]
     signaling_corpus: "signaling";
     #[cfg(feature = "native-formats")]
     tracker_corpus: "tracker";
+    #[cfg(feature = "native-formats")]
+    title_corpus: "title";
     #[cfg(feature = "native-formats")]
     chain_answers_corpus: "chain_answers";
     #[cfg(feature = "native-formats")]

@@ -19,6 +19,7 @@ mod records;
 mod signaling;
 #[cfg(feature = "native-formats")]
 mod signaling_messages;
+#[cfg(feature = "native-formats")]
 mod title;
 #[cfg(feature = "native-formats")]
 mod tracker;
@@ -37,6 +38,7 @@ pub use records::records;
 pub use signaling::signaling;
 #[cfg(feature = "native-formats")]
 pub use signaling_messages::signaling_messages;
+#[cfg(feature = "native-formats")]
 pub use title::title;
 #[cfg(feature = "native-formats")]
 pub use tracker::tracker;
@@ -54,13 +56,14 @@ pub const ALL: &[Target] = &[
     ("extensions", extensions),
     ("records", records),
     ("web_seeds", web_seeds),
-    ("title", title),
     #[cfg(feature = "native-formats")]
     ("signaling_messages", signaling_messages),
     #[cfg(feature = "native-formats")]
     ("signaling", signaling),
     #[cfg(feature = "native-formats")]
     ("tracker", tracker),
+    #[cfg(feature = "native-formats")]
+    ("title", title),
     #[cfg(feature = "native-formats")]
     ("chain_answers", chain_answers),
     #[cfg(feature = "native-formats")]

@@ -1,5 +1,5 @@
-// What `piecework vault deploy` carries: the creation code of the vault and of the demo token, and the vault's standard
-// JSON input, with which block explorers verify the source.
+// What `piecework vault deploy` carries: the creation code of vault, registry, splitters, their factory and demo token,
+// and the standard JSON input of vault and registry, with which block explorers verify the source.
 //
 // `npm run artifact` writes artifacts/ from what `npm run build` made. `npm run test:artifact` writes nothing: it fails
 // when a committed file is not what the sources compile to, or when the committed input does not compile to the
@@ -52,13 +52,12 @@ function artifact(name, { code, metadata }) {
   };
 }
 
-const vault = built("PieceworkVault");
-const token = built("DemoToken");
-const files = {
-  "PieceworkVault.json": artifact("PieceworkVault", vault),
-  "PieceworkVault.standard.json": standardInput(vault),
-  "DemoToken.json": artifact("DemoToken", token),
-};
+/** Whose source is verified. */
+const verified = ["PieceworkVault", "PieceworkRegistry"];
+const files = {};
+for (const name of [...verified, "SplitterFactory", "Splitter", "DemoToken"])
+  files[`${name}.json`] = artifact(name, built(name));
+for (const name of verified) files[`${name}.standard.json`] = standardInput(built(name));
 
 const isCheck = process.argv.includes("--check");
 const faults = [];
@@ -73,9 +72,10 @@ for (const [name, value] of Object.entries(files)) {
   }
 }
 const committed = (name) => JSON.parse(readFileSync(join(root, "artifacts", name), "utf8"));
-const verified = compiled(committed("PieceworkVault.standard.json"), "PieceworkVault");
-if (verified !== committed("PieceworkVault.json").creationCode) {
-  faults.push(`artifacts/PieceworkVault.standard.json does not compile to the committed code: ${renewal}`);
+for (const name of verified) {
+  if (compiled(committed(`${name}.standard.json`), name) !== committed(`${name}.json`).creationCode) {
+    faults.push(`artifacts/${name}.standard.json does not compile to the committed code: ${renewal}`);
+  }
 }
 for (const fault of faults) console.error(fault);
 process.exitCode = faults.length > 0 ? 1 : 0;

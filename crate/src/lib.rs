@@ -35,6 +35,7 @@
 //! verify
 //! pieces
 //! peer, picker, storage, payment, signaling
+//! title
 //! io
 //! torrent
 //! client
@@ -80,6 +81,8 @@ mod storage;
 #[cfg(feature = "_test")]
 pub mod storage;
 pub mod time;
+#[cfg(all(feature = "native-formats", not(target_arch = "wasm32")))]
+pub mod title;
 #[cfg(not(feature = "_test"))]
 mod torrent;
 #[cfg(feature = "_test")]

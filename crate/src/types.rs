@@ -175,6 +175,14 @@ pub(crate) fn scaled(amount: u64, times: u128, of: u128) -> u64 {
     u64::try_from(u128::from(amount).saturating_mul(times) / of).unwrap_or(u64::MAX)
 }
 
+/// Whether a stranger's character may stand in text that people read: no control character, and none that turns the
+/// direction of the text around (UAX 9) or is not seen at all.
+pub fn is_shown(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -58,6 +58,8 @@ corpora! {
     #[cfg(feature = "native-formats")]
     tracker_corpus: "tracker";
     #[cfg(feature = "native-formats")]
+    title_corpus: "title";
+    #[cfg(feature = "native-formats")]
     chain_answers_corpus: "chain_answers";
     #[cfg(feature = "native-formats")]
     deployment_corpus: "deployment";

@@ -63,6 +63,7 @@ interface Vm {
     function assertEq(address a, address b, string calldata message) external pure;
     function assertEq(bytes calldata a, bytes calldata b) external pure;
     function assertEq(bytes calldata a, bytes calldata b, string calldata message) external pure;
+    function assertEq(string calldata a, string calldata b) external pure;
     function assertGe(uint256 a, uint256 b, string calldata message) external pure;
     function assertLe(uint256 a, uint256 b, string calldata message) external pure;
     function assertLt(uint256 a, uint256 b, string calldata message) external pure;

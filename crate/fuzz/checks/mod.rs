@@ -20,6 +20,8 @@ mod signaling;
 #[cfg(feature = "native-formats")]
 mod signaling_messages;
 #[cfg(feature = "native-formats")]
+mod title;
+#[cfg(feature = "native-formats")]
 mod tracker;
 mod web_seeds;
 
@@ -36,6 +38,8 @@ pub use records::records;
 pub use signaling::signaling;
 #[cfg(feature = "native-formats")]
 pub use signaling_messages::signaling_messages;
+#[cfg(feature = "native-formats")]
+pub use title::title;
 #[cfg(feature = "native-formats")]
 pub use tracker::tracker;
 pub use web_seeds::web_seeds;
@@ -58,6 +62,8 @@ pub const ALL: &[Target] = &[
     ("signaling", signaling),
     #[cfg(feature = "native-formats")]
     ("tracker", tracker),
+    #[cfg(feature = "native-formats")]
+    ("title", title),
     #[cfg(feature = "native-formats")]
     ("chain_answers", chain_answers),
     #[cfg(feature = "native-formats")]

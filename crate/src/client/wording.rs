@@ -8,7 +8,9 @@ pub(super) fn refusal(why: Refusal) -> &'static str {
     match why {
         Refusal::OverCeiling => "It asks more than your price limit.",
         Refusal::OverTranche => "It asks more than one promise of the account can hold.",
-        Refusal::Content => "It sells under another title's number.",
+        Refusal::Content => {
+            "It does not sell under this title's registration, so its creator would get no share."
+        }
         Refusal::RangeTooLarge => "It wants a larger promise than a new seller gets.",
         Refusal::Useless => "Its terms leave nothing to buy.",
         Refusal::Bond => "It wants a larger bond than the account has: add to the bond.",

@@ -266,6 +266,7 @@ impl TorrentBuilder {
             created_by: self.created_by,
             created: self.created,
             content: self.content,
+            title: None,
             ..Metainfo::from_info(info, info_hash, self.trackers)?
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! Owns their parsing and printing. A person typed or pasted a link, often out of a page's source or a chat. So the
 //! text around a link is left out, and so is a parameter that cannot be read: the hash and the other trackers are
-//! enough. Only the parameters that name the torrent, and the registry id that is paid for (`pw.content`), must be
+//! enough. Only the parameters that name the torrent, the registry id that is paid for (`pw.content`), and whose
+//! signature the title must have (`pw.by`) must be
 //! right. Never contacts anything.
 
 use core::fmt;
@@ -77,6 +78,8 @@ pub struct MagnetLink {
     pub peer_addresses: Vec<String>,
     /// `pw.content`: registry id of the title (docs/protocol.md, "Content"), 64 hexadecimal digits.
     pub content: Option<[u8; 32]>,
+    /// `pw.by`: the address of who must have signed the title (docs/titles.md), 40 hexadecimal digits.
+    pub by: Option<[u8; 20]>,
 }
 
 impl MagnetLink {
@@ -91,6 +94,7 @@ impl MagnetLink {
             select_only: Vec::new(),
             peer_addresses: Vec::new(),
             content: None,
+            by: None,
         }
     }
 }
@@ -150,7 +154,10 @@ impl MagnetLink {
                 let room = MAX_SELECTED_RANGES - self.select_only.len();
                 (self.select_only).extend(selected_ranges(&text).flatten().take(room));
             }
-            "pw.content" => self.content = Some(parse_content(value)?),
+            "pw.content" => {
+                self.content = Some(parse_hex("pw.content", "64 hexadecimal digits", value)?)
+            }
+            "pw.by" => self.by = Some(parse_hex("pw.by", "40 hexadecimal digits", value)?),
             _ => {}
         }
         Ok(())
@@ -215,9 +222,15 @@ impl fmt::Display for MagnetLink {
                 (a, b) => write!(f, "{a}-{b}")?,
             }
         }
-        if let Some(content) = &self.content {
-            f.write_str("&pw.content=")?;
-            for byte in content {
+        let (content, by) = (self.content.as_ref(), self.by.as_ref());
+        let pinned = [
+            ("pw.content", content.map(|id| &id[..])),
+            ("pw.by", by.map(|address| &address[..])),
+        ];
+        for (key, bytes) in pinned {
+            let Some(bytes) = bytes else { continue };
+            write!(f, "&{key}=")?;
+            for byte in bytes {
                 write!(f, "{byte:02x}")?;
             }
         }
@@ -395,16 +408,18 @@ fn selected_ranges(text: &str) -> impl Iterator<Item = Option<RangeInclusive<u32
     })
 }
 
-fn parse_content(text: &str) -> Result<[u8; 32], MagnetError> {
-    let bad = MagnetError::Value {
-        key: "pw.content",
-        expected: "64 hexadecimal digits",
-    };
+/// A value that would be paid for, or trusted, as another if it were guessed.
+fn parse_hex<const N: usize>(
+    key: &'static str,
+    expected: &'static str,
+    text: &str,
+) -> Result<[u8; N], MagnetError> {
+    let bad = MagnetError::Value { key, expected };
     let text = decode_lossy(text);
     let text = trim_pasted(&text);
     let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
-    let mut out = [0u8; 32];
-    if digits.len() != 64 {
+    let mut out = [0u8; N];
+    if digits.len() != 2 * N {
         return Err(bad);
     }
     for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
@@ -433,10 +448,11 @@ mod tests {
     #[test]
     fn a_full_link_is_read() {
         let content = "ab".repeat(32);
+        let by = "Cd".repeat(20);
         let link = parse(&format!(
             "magnet:?xt=urn:btih:{HEX}&dn=Leaves+of%20Grass&tr=wss%3A%2F%2Ft.example%2Fx%3Fa%3Db\
              &tr.1=ws://u.example&ws=https%3A%2F%2Fw.example&xs=https%3A%2F%2Fx.example%2Fa.torrent\
-             &so=0,2,4-6&x.pe=127.0.0.1:6881&pw.content=0x{content}&unknown=%zz&flag"
+             &so=0,2,4-6&x.pe=127.0.0.1:6881&pw.content=0x{content}&pw.by=0x{by}&unknown=%zz&flag"
         ))
         .unwrap();
         assert_eq!(link.info_hash.to_hex(), HEX);
@@ -447,6 +463,7 @@ mod tests {
         assert_eq!(link.select_only, [0..=0, 2..=2, 4..=6]);
         assert_eq!(link.peer_addresses, ["127.0.0.1:6881"]);
         assert_eq!(link.content, Some([0xab; 32]));
+        assert_eq!(link.by, Some([0xcd; 20]));
         assert_eq!(parse(&link.to_string()), Ok(link));
     }
 
@@ -495,10 +512,11 @@ mod tests {
             with(&format!("xt=urn:btih:{other}")),
             MagnetError::TwoInfoHashes
         );
-        for value in ["", "ab", &"g".repeat(64), &"a".repeat(66)] {
-            let error = with(&format!("pw.content={value}"));
-            let key = "pw.content";
-            assert!(matches!(error, MagnetError::Value { key: k, .. } if k == key));
+        for value in ["", "ab", &"g".repeat(64), &"g".repeat(40), &"a".repeat(66)] {
+            for key in ["pw.content", "pw.by"] {
+                let error = with(&format!("{key}={value}"));
+                assert!(matches!(error, MagnetError::Value { key: k, .. } if k == key));
+            }
         }
     }
 
@@ -644,8 +662,9 @@ mod tests {
             text(),
             proptest::collection::vec(range, 0..5),
             any::<Option<[u8; 32]>>(),
+            any::<Option<[u8; 20]>>(),
         )
-            .prop_map(|(hash, name, tr, ws, xs, pe, so, content)| MagnetLink {
+            .prop_map(|(hash, name, tr, ws, xs, pe, so, content, by)| MagnetLink {
                 info_hash: InfoHash(hash),
                 display_name: name,
                 trackers: tr,
@@ -654,6 +673,7 @@ mod tests {
                 select_only: so,
                 peer_addresses: pe,
                 content,
+                by,
             })
     }
 

@@ -51,9 +51,12 @@ pub const MAX_WEB_SEEDS: usize = 64;
 pub const MAX_URL_LEN: usize = 2048;
 /// Longest comment or creator kept, bytes; the rest is cut off.
 pub const MAX_TEXT_LEN: usize = 4096;
+/// Longest signed title kept, bytes; a longer one is ignored.
+pub const MAX_TITLE_LEN: usize = 16 * 1024;
 
 /// Top-level key of the registry id of the title (32 bytes; docs/protocol.md, "Content").
 const CONTENT_KEY: &[u8] = b"pw.content";
+const TITLE_KEY: &[u8] = b"pw.title";
 /// BitComet's name for its padding files, which it does not mark.
 const BITCOMET_PADDING: &[u8] = b"_____padding_file_";
 /// SHA-1 hash, bytes.
@@ -139,6 +142,9 @@ pub struct Metainfo {
     pub created: Option<u64>,
     /// Registry id of the title, from our optional top-level key `pw.content`.
     pub content: Option<[u8; 32]>,
+    /// What a publisher says of it and signed, from our optional top-level key `pw.title`: a bencoded value, not looked
+    /// at here (docs/titles.md).
+    pub title: Option<Bytes>,
 }
 
 /// One file of a torrent.
@@ -184,6 +190,10 @@ impl Metainfo {
         metainfo.content = root
             .get(CONTENT_KEY)
             .and_then(|v| v.as_bytes()?.try_into().ok());
+        let title = root.get(TITLE_KEY).map(|v| v.raw());
+        metainfo.title = title
+            .filter(|raw| raw.len() <= MAX_TITLE_LEN)
+            .map(Bytes::copy_from_slice);
         Ok(metainfo)
     }
 
@@ -239,6 +249,9 @@ impl Metainfo {
         }
         if let Some(content) = &self.content {
             entries.insert(CONTENT_KEY, Item::bytes(&content[..]));
+        }
+        if let Some(title) = &self.title {
+            entries.insert(TITLE_KEY, Item::Raw(title));
         }
         Item::dict(entries).to_vec()
     }
@@ -378,6 +391,7 @@ impl Metainfo {
             created_by: None,
             created: None,
             content: None,
+            title: None,
         })
     }
 }

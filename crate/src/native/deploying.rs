@@ -1,9 +1,9 @@
-//! Deploys a vault to the chain that a node names.
+//! Deploys a vault, and the registry of titles that it asks, to the chain that a node names.
 //!
 //! Owns the creation code, which `contracts/artifacts` keeps, and the place where a vault comes to be: by the usual
-//! deterministic deployer the same on every chain for the same token, sink, delay and salt. Invariant: nothing is sent
-//! before chain, token and what lies at that place are known, and what was deployed answers as it was ordered. Never
-//! touches a file.
+//! deterministic deployer the same on every chain for the same token, registry, sink, delay and salt. Invariant:
+//! nothing is sent before chain, token and what lies at that place are known, and what was deployed answers as it was
+//! ordered. Never touches a file.
 
 use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
 use alloy_sol_types::{SolCall, SolValue};
@@ -29,6 +29,13 @@ pub const DEFAULT_SINK: Address = address!("000000000000000000000000000000000000
 pub const VAULT_STANDARD_JSON: &str =
     include_str!("../../../contracts/artifacts/PieceworkVault.standard.json");
 
+/// The same of the registry.
+pub const REGISTRY_STANDARD_JSON: &str =
+    include_str!("../../../contracts/artifacts/PieceworkRegistry.standard.json");
+
+const REGISTRY_ARTIFACT: &str = include_str!("../../../contracts/artifacts/PieceworkRegistry.json");
+const SPLITTERS_ARTIFACT: &str = include_str!("../../../contracts/artifacts/SplitterFactory.json");
+const SPLITTER_ARTIFACT: &str = include_str!("../../../contracts/artifacts/Splitter.json");
 const VAULT_ARTIFACT: &str = include_str!("../../../contracts/artifacts/PieceworkVault.json");
 const DEMO_TOKEN_ARTIFACT: &str = include_str!("../../../contracts/artifacts/DemoToken.json");
 
@@ -39,6 +46,7 @@ mod abi {
         function symbol() external view returns (string);
         function decimals() external view returns (uint8);
         function registry() external view returns (address);
+        function countOf(bytes20 infoHash) external view returns (uint256);
         function sink() external view returns (address);
         function mint(address to, uint256 amount) external;
         function balanceOf(address owner) external view returns (uint256);
@@ -75,6 +83,11 @@ pub enum DeployError {
         /// By its own word.
         decimals: u8,
     },
+    /// It is no registry of titles.
+    #[error(
+        "the contract at {0} does not answer countOf(bytes20) as a registry of titles does: check --registry and --rpc"
+    )]
+    NotARegistry(Address),
     /// The deployed contract is another one.
     #[error(
         "the contract at {vault} does not answer {call} as ordered: the RPC server lies, or the file names another vault"
@@ -124,11 +137,49 @@ pub fn demo_token_address(salt: B256) -> Result<Address, DeployError> {
     Ok(DETERMINISTIC_DEPLOYER.create2(salt, keccak256(&code)))
 }
 
+/// A contract beside the vault. Its place follows from its code alone, so one of each serves all vaults of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// The registry of titles.
+    Registry,
+    /// What makes splitters.
+    Splitters,
+}
+
+impl Beside {
+    fn creation(self) -> Result<Vec<u8>, DeployError> {
+        let text = match self {
+            Beside::Registry => REGISTRY_ARTIFACT,
+            Beside::Splitters => SPLITTERS_ARTIFACT,
+        };
+        Ok(artifact(text)?.creation_code.to_vec())
+    }
+
+    /// Where the deterministic deployer puts it, by the salt zero.
+    ///
+    /// # Errors
+    /// [`DeployError::Artifact`].
+    pub fn address(self) -> Result<Address, DeployError> {
+        let code = keccak256(self.creation()?);
+        Ok(DETERMINISTIC_DEPLOYER.create2(B256::ZERO, code))
+    }
+}
+
+/// The creation code of a splitter, without its arguments.
+///
+/// # Errors
+/// [`DeployError::Artifact`].
+pub fn splitter_code() -> Result<Vec<u8>, DeployError> {
+    Ok(artifact(SPLITTER_ARTIFACT)?.creation_code.to_vec())
+}
+
 /// What a vault is made of. Two vaults of one order are alike in everything but their chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultOrder {
     /// The token that it holds.
     pub token: Address,
+    /// The registry of titles that it asks for royalties; zero: it pays none.
+    pub registry: Address,
     /// Credited with burned bonds.
     pub sink: Address,
     /// Seconds between a buyer's exit and its withdrawal.
@@ -140,9 +191,8 @@ pub struct VaultOrder {
 impl VaultOrder {
     /// Creation code with the constructor's arguments.
     fn creation(&self) -> Result<Vec<u8>, DeployError> {
-        // No registry of titles exists yet, so no vault pays royalties.
-        let registry = Address::ZERO;
-        let arguments = (self.token, registry, self.sink, U256::from(self.exit_delay));
+        let delay = U256::from(self.exit_delay);
+        let arguments = (self.token, self.registry, self.sink, delay);
         let mut code = artifact(VAULT_ARTIFACT)?.creation_code.to_vec();
         code.extend_from_slice(&arguments.abi_encode_params());
         Ok(code)
@@ -248,6 +298,36 @@ impl Deployer {
         Ok(placed)
     }
 
+    /// Makes sure that a contract beside the vault is on the chain.
+    ///
+    /// # Errors
+    /// See [`DeployError`].
+    pub fn beside(&self, which: Beside, deterministic: bool) -> Result<Placed, DeployError> {
+        let placed = self.place(which.creation()?, B256::ZERO, deterministic)?;
+        if which == Beside::Registry {
+            self.check_registry(placed.address)?;
+        }
+        Ok(placed)
+    }
+
+    /// Checks that a contract answers like a registry of titles.
+    ///
+    /// # Errors
+    /// [`DeployError::NotARegistry`] if not.
+    pub fn check_registry(&self, registry: Address) -> Result<(), DeployError> {
+        let call = abi::countOfCall {
+            infoHash: Default::default(),
+        };
+        let answers = self.is_there(registry)?
+            && self
+                .ask(registry, &call)?
+                .is_some_and(|answer| answer.len() == 32);
+        match answers {
+            true => Ok(()),
+            false => Err(DeployError::NotARegistry(registry)),
+        }
+    }
+
     /// Makes sure that play money is on the chain: tests alone have a use for it, because anybody can make as much of
     /// it as they like.
     ///
@@ -277,6 +357,14 @@ impl Deployer {
     pub fn rehearse_demo_token(&self, salt: B256, deterministic: bool) -> Result<(), DeployError> {
         let code = artifact(DEMO_TOKEN_ARTIFACT)?.creation_code.to_vec();
         self.rehearse(code, salt, deterministic)
+    }
+
+    /// The same of [`Deployer::beside`].
+    ///
+    /// # Errors
+    /// See [`Deployer::rehearse_vault`].
+    pub fn rehearse_beside(&self, which: Beside, deterministic: bool) -> Result<(), DeployError> {
+        self.rehearse(which.creation()?, B256::ZERO, deterministic)
     }
 
     fn rehearse(&self, code: Vec<u8>, salt: B256, deterministic: bool) -> Result<(), DeployError> {
@@ -365,7 +453,11 @@ impl Deployer {
             ("token()", vault::token_call(), word(order.token)),
             ("exitDelay()", vault::exit_delay_call(), delay),
             ("sink()", abi::sinkCall {}.abi_encode(), word(order.sink)),
-            ("registry()", abi::registryCall {}.abi_encode(), B256::ZERO),
+            (
+                "registry()",
+                abi::registryCall {}.abi_encode(),
+                word(order.registry),
+            ),
         ];
         for (call, data, expected) in answers {
             let answer = match self.sender.rpc().read(vault, &data) {
@@ -424,6 +516,7 @@ mod tests {
     fn the_artifacts_are_read_and_the_place_follows_from_every_part_of_the_order() {
         let order = VaultOrder {
             token: Address::repeat_byte(1),
+            registry: Beside::Registry.address().unwrap(),
             sink: DEFAULT_SINK,
             exit_delay: 259_200,
             salt: B256::ZERO,
@@ -433,6 +526,7 @@ mod tests {
         for change in [
             |_: &mut VaultOrder| {},
             |order: &mut VaultOrder| order.token = Address::repeat_byte(2),
+            |order: &mut VaultOrder| order.registry = Address::ZERO,
             |order: &mut VaultOrder| order.sink = Address::repeat_byte(3),
             |order: &mut VaultOrder| order.exit_delay += 1,
             |order: &mut VaultOrder| order.salt = B256::repeat_byte(1),
@@ -441,9 +535,15 @@ mod tests {
             change(&mut other);
             places.insert(other.address().unwrap());
         }
-        assert_eq!(places.len(), 5);
+        assert_eq!(places.len(), 6);
+        assert_ne!(
+            Beside::Registry.address().unwrap(),
+            Beside::Splitters.address().unwrap()
+        );
         let input: serde_json::Value = serde_json::from_str(VAULT_STANDARD_JSON).unwrap();
         assert!(input["sources"]["src/PieceworkVault.sol"].is_object());
+        let input: serde_json::Value = serde_json::from_str(REGISTRY_STANDARD_JSON).unwrap();
+        assert!(input["sources"]["src/PieceworkRegistry.sol"].is_object());
     }
 
     #[test]

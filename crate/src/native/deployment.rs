@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use super::answers::shortened;
+use crate::types::is_shown;
 
 /// Longest file that is read, bytes.
 pub const MAX_FILE_LEN: usize = 64 * 1024;
@@ -58,6 +59,10 @@ pub struct Deployment {
     pub vault: DeployedVault,
     /// The token that it holds.
     pub token: DeployedToken,
+    /// The registry of titles that the vault asks; `None`: it pays no royalties.
+    pub registry: Option<DeployedContract>,
+    /// What makes splitters there.
+    pub splitters: Option<DeployedContract>,
     /// The version of the compiler that made the code.
     pub compiler: String,
 }
@@ -77,6 +82,15 @@ pub struct DeployedVault {
     pub salt: Option<B256>,
     /// Seconds between a buyer's exit and its withdrawal.
     pub exit_delay: u64,
+}
+
+/// Where a contract beside the vault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeployedContract {
+    /// The contract.
+    pub address: Address,
+    /// A block before which it was not there: where a search of its events begins.
+    pub block: u64,
 }
 
 /// A vault's token, by its own word.
@@ -99,7 +113,39 @@ struct FileForm {
     rpc: Option<String>,
     vault: VaultForm,
     token: TokenForm,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    registry: Option<ContractForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    splitters: Option<ContractForm>,
     compiler: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ContractForm {
+    address: String,
+    block: u64,
+}
+
+impl ContractForm {
+    fn of(contract: &DeployedContract) -> ContractForm {
+        ContractForm {
+            address: contract.address.to_checksum(None),
+            block: contract.block,
+        }
+    }
+
+    /// `at` and `since`: what the file calls the two.
+    fn read(
+        &self,
+        at: &'static str,
+        since: &'static str,
+    ) -> Result<DeployedContract, DeploymentError> {
+        let wrong = "leave it out where there is no such contract";
+        Ok(DeployedContract {
+            address: check(at, wrong, address(at, &self.address)?, |a| !a.is_zero())?,
+            block: number(since, self.block, 0)?,
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -175,6 +221,12 @@ impl Deployment {
                     |decimals| *decimals <= MAX_DECIMALS,
                 )?,
             },
+            registry: (file.registry.as_ref())
+                .map(|form| form.read("registry.address", "registry.block"))
+                .transpose()?,
+            splitters: (file.splitters.as_ref())
+                .map(|form| form.read("splitters.address", "splitters.block"))
+                .transpose()?,
             compiler: check(
                 "compiler",
                 "write the compiler's version, such as 0.8.37+commit.f401782d",
@@ -203,6 +255,8 @@ impl Deployment {
                 symbol: self.token.symbol.clone(),
                 decimals: self.token.decimals,
             },
+            registry: self.registry.as_ref().map(ContractForm::of),
+            splitters: self.splitters.as_ref().map(ContractForm::of),
             compiler: self.compiler.clone(),
         };
         // Strings and numbers alone: it cannot fail.
@@ -224,13 +278,6 @@ pub fn shown_symbol(said: &str) -> Option<String> {
 
 fn is_symbol(text: &str) -> bool {
     (1..=MAX_SYMBOL_LEN).contains(&text.chars().count()) && text.chars().all(is_shown)
-}
-
-/// No control characters, and none that turn the direction of the text around or are not seen at all.
-fn is_shown(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 fn is_compiler(text: &str) -> bool {
@@ -343,6 +390,17 @@ mod tests {
             ..read.clone()
         };
         assert_eq!(Deployment::parse(by_hand.to_json().as_bytes()), Ok(by_hand));
+        let contract = |byte| DeployedContract {
+            address: Address::repeat_byte(byte),
+            block: u64::from(byte),
+        };
+        let with_registry = Deployment {
+            registry: Some(contract(5)),
+            splitters: Some(contract(6)),
+            ..read.clone()
+        };
+        let text = with_registry.to_json();
+        assert_eq!(Deployment::parse(text.as_bytes()), Ok(with_registry));
         // What is not known is passed over: a later program may say more.
         let more = FILE.replacen('{', r#"{"later": [1, {}],"#, 1);
         assert_eq!(Deployment::parse(more.as_bytes()), Ok(read));
@@ -377,6 +435,21 @@ mod tests {
             ("USDC", &"U".repeat(33), "token.symbol"),
             ("0.8.37+", "0.8.37 ", "compiler"),
             ("\"compiler\"", "\"compilers\"", "compiler"),
+            (
+                "\"compiler\"",
+                "\"registry\": {\"address\": \"0x\", \"block\": 1}, \"compiler\"",
+                "registry.address",
+            ),
+            (
+                "\"compiler\"",
+                "\"registry\": {\"address\": \"0x0000000000000000000000000000000000000000\", \"block\": 1}, \"compiler\"",
+                "leave it out",
+            ),
+            (
+                "\"compiler\"",
+                "\"splitters\": {\"address\": \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\", \"block\": 9007199254740992}, \"compiler\"",
+                "splitters.block",
+            ),
             ("\"chainId\"", "\"rpc\": \"ws://x\", \"chainId\"", "rpc"),
             ("\"chainId\"", "\"rpc\": \"http:///x\", \"chainId\"", "rpc"),
             ("\"chainId\"", "\"rpc\": \"http://a b\", \"chainId\"", "rpc"),

@@ -36,6 +36,8 @@ pub mod owner;
 #[cfg(feature = "native")]
 pub mod records;
 #[cfg(feature = "native")]
+pub mod registry;
+#[cfg(feature = "native")]
 pub mod rpc;
 pub mod sdp;
 #[cfg(feature = "native")]
@@ -46,6 +48,8 @@ pub mod sending;
 pub mod session_key;
 #[cfg(feature = "native")]
 pub mod signaling;
+#[cfg(feature = "native")]
+pub mod splitting;
 #[cfg(feature = "native")]
 pub mod storage;
 #[cfg(feature = "native")]

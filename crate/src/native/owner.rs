@@ -11,6 +11,7 @@ use super::answers::RpcError;
 use super::chain::{Chain, ChainError};
 use super::keys::KeyPair;
 use super::sending::{GasCap, Sent};
+use super::splitting;
 use crate::client::SellConfig;
 use crate::types::TokenUnits;
 
@@ -185,7 +186,14 @@ impl Owner {
     /// # Errors
     /// See [`ChainError`].
     pub fn credit(&self) -> Result<TokenUnits, ChainError> {
-        let account = self.address();
+        self.credit_of(self.address())
+    }
+
+    /// The credit of any account.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub fn credit_of(&self, account: Address) -> Result<TokenUnits, ChainError> {
         let vault = self.chain.vault();
         let credit = self
             .chain
@@ -195,6 +203,27 @@ impl Owner {
             address: vault,
             what: "credit",
         })
+    }
+
+    /// Takes a splitter's credit out of the vault, to the splitter.
+    ///
+    /// # Errors
+    /// See [`super::sending::Sender::transact`].
+    pub fn collect(&self, splitter: Address) -> Result<Sent, ChainError> {
+        self.send(splitter, &splitting::collect_call(self.chain.vault()))
+    }
+
+    /// Pays a splitter's recipient what is due to it.
+    ///
+    /// # Errors
+    /// See [`super::sending::Sender::transact`].
+    pub fn release(
+        &self,
+        splitter: Address,
+        token: Address,
+        to: Address,
+    ) -> Result<Sent, ChainError> {
+        self.send(splitter, &splitting::release_call(token, to))
     }
 
     /// Sends the credit to `to`.

@@ -402,10 +402,8 @@ pub struct PeerPayInfo {
     pub address: String,
     /// The torrent.
     pub torrent: InfoHash,
-    /// Buying: the content id that came with the link or the .torrent; zero when none did.
+    /// The registry id that came with the link or the .torrent; zero when none did. Neither side deals under another.
     pub content: B256,
-    /// Selling: the content id that was configured for this torrent; zero when none was.
-    pub content_sold: B256,
 }
 
 /// The way in which a title's blocks become payable.

@@ -78,7 +78,7 @@ pub fn judge_quote(
     ceiling: FineUnits,
     account: &AccountInfo,
     terms: &Terms,
-    content_allowed: B256,
+    content: B256,
 ) -> Result<(), Refusal> {
     if account.exit_at != 0 || account.tranche.0 == 0 {
         return Err(Refusal::NoAccount);
@@ -89,7 +89,8 @@ pub fn judge_quote(
     if terms.unit > voucher::range_cap(voucher::MAX_COUNT, account.tranche) {
         return Err(Refusal::OverTranche);
     }
-    if !terms.content.is_zero() && terms.content != content_allowed {
+    // A sale under no id would take the creator's share.
+    if terms.content != content {
         return Err(Refusal::Content);
     }
     if terms.credit0 == 0 || terms.credit_max == 0 || terms.max_steps == 0 {
@@ -220,6 +221,8 @@ mod tests {
     use super::*;
     use alloy_primitives::Address;
 
+    const ID: B256 = B256::repeat_byte(7);
+
     fn terms() -> Terms {
         Terms {
             version: 1,
@@ -227,7 +230,7 @@ mod tests {
             quote_id: 1,
             ttl_secs: 600,
             payee: Address::repeat_byte(1),
-            content: B256::ZERO,
+            content: ID,
             unit: FineUnits(1 << 30),
             min_range: FineUnits(0),
             max_steps: 256,
@@ -264,8 +267,7 @@ mod tests {
 
     #[test]
     fn each_reason_to_refuse_a_quote_is_named() {
-        let id = B256::repeat_byte(7);
-        let judge = |t: &Terms, a: &AccountInfo| judge_quote(config().ceiling, a, t, id);
+        let judge = |t: &Terms, a: &AccountInfo| judge_quote(config().ceiling, a, t, ID);
         assert_eq!(judge(&terms(), &account()), Ok(()));
         let over = Terms {
             unit: FineUnits((1 << 31) + 1),
@@ -282,19 +284,31 @@ mod tests {
             ..terms()
         };
         assert_eq!(
-            judge_quote(FineUnits(u128::MAX), &account(), &costly, id),
+            judge_quote(FineUnits(u128::MAX), &account(), &costly, ID),
             Err(Refusal::OverTranche)
         );
-        let known = Terms {
-            content: id,
+        for (quoted, wanted) in [
+            (B256::repeat_byte(8), ID),
+            (B256::ZERO, ID),
+            (ID, B256::ZERO),
+        ] {
+            let foreign = Terms {
+                content: quoted,
+                ..terms()
+            };
+            assert_eq!(
+                judge_quote(config().ceiling, &account(), &foreign, wanted),
+                Err(Refusal::Content)
+            );
+        }
+        let unregistered = Terms {
+            content: B256::ZERO,
             ..terms()
         };
-        assert_eq!(judge(&known, &account()), Ok(()));
-        let foreign = Terms {
-            content: B256::repeat_byte(8),
-            ..terms()
-        };
-        assert_eq!(judge(&foreign, &account()), Err(Refusal::Content));
+        assert_eq!(
+            judge_quote(config().ceiling, &account(), &unregistered, B256::ZERO),
+            Ok(())
+        );
         let useless = Terms {
             credit0: 0,
             ..terms()

@@ -150,7 +150,6 @@ impl Torrent {
             },
             torrent: self.info_hash,
             content: self.options.content.map_or(B256::ZERO, B256::from),
-            content_sold: B256::ZERO,
         }
     }
 }

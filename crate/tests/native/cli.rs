@@ -341,6 +341,9 @@ fn every_verb_explains_itself() {
         "claim",
         "completions",
         "man",
+        "publish",
+        "splitter create",
+        "title",
         "vault deploy",
     ] {
         let words: Vec<&str> = verb.split(' ').chain(["--help"]).collect();

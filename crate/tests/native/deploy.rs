@@ -40,6 +40,13 @@ fn file(dir: &Path, name: &str) -> Deployment {
     Deployment::parse(&fs::read(dir.join("deployments").join(name)).unwrap()).unwrap()
 }
 
+/// Which registry a vault asks, by its own word.
+fn registry_of(anvil: &Anvil, vault: Address) -> Address {
+    let call = json!([{"to": vault, "data": "0x7b103999"}, "latest"]);
+    let word: U256 = serde_json::from_value(anvil.call("eth_call", &call)).unwrap();
+    Address::from_word(word.into())
+}
+
 fn sent_by(anvil: &Anvil, key: &KeyPair) -> u64 {
     let count = json!([key.address(), "latest"]);
     let count: U256 =
@@ -64,8 +71,8 @@ fn a_vault_has_one_address_on_every_chain_and_a_second_run_finds_it() {
             (&first["found"], &first["deterministic"]),
             (&json!(false), &json!(true))
         );
-        // Token, play money and vault.
-        assert_eq!(sent_by(&anvil, &key), 3);
+        // Token, play money, registry, factory and vault.
+        assert_eq!(sent_by(&anvil, &key), 5);
         let name = format!("{chain_id}.json");
         let written = file(dir.path(), &name);
         assert_eq!(written.vault.address.to_string(), first["vault"]);
@@ -92,13 +99,63 @@ fn a_vault_has_one_address_on_every_chain_and_a_second_run_finds_it() {
             }
             let again = deployed(dir.path(), &anvil.url, &["--token", &token]);
             assert_eq!(again["found"], true, "{again}");
-            assert_eq!(sent_by(&anvil, &key), 3);
+            assert_eq!(sent_by(&anvil, &key), 5);
             let same = file(dir.path(), &name);
             assert_eq!(same.vault.block, written.vault.block);
+            assert_eq!(same.registry, written.registry);
+            assert_eq!(same.splitters, written.splitters);
             // Which transaction it was, a node does not say.
             assert_eq!(same.vault.tx_hash.is_none(), lost);
         }
-        addresses.push(written.vault.address);
+        let registry = written.registry.unwrap();
+        assert!(registry.block < written.vault.block);
+        assert_eq!(registry_of(&anvil, written.vault.address), registry.address);
+        let input = dir
+            .path()
+            .join(format!("deployments/{chain_id}.registry.standard.json"));
+        let committed =
+            crate::common::contracts().join("artifacts/PieceworkRegistry.standard.json");
+        assert_eq!(fs::read(input).unwrap(), fs::read(committed).unwrap());
+        addresses.push([
+            written.vault.address,
+            registry.address,
+            written.splitters.unwrap().address,
+        ]);
+
+        // A vault of another kind takes the registry that is there; one without has none, and is another one.
+        let other = ["--token", &token, "--exit-delay", "86400", "-o", "other"];
+        let second = deployed(dir.path(), &anvil.url, &other);
+        assert_eq!(second["registry"], registry.address.to_string());
+        assert_eq!(sent_by(&anvil, &key), 6);
+        let none = ["--token", &token, "--no-registry", "-o", "none"];
+        let third = deployed(dir.path(), &anvil.url, &none);
+        assert_eq!(
+            (&third["registry"], &third["splitters"]),
+            (&Value::Null, &Value::Null)
+        );
+        let vault: Address = third["vault"].as_str().unwrap().parse().unwrap();
+        assert_eq!(registry_of(&anvil, vault), Address::ZERO);
+        assert_eq!(sent_by(&anvil, &key), 7);
+        let file = fs::read_to_string(dir.path().join(format!("none/{name}"))).unwrap();
+        assert!(!file.contains("registry") && !file.contains("splitters"));
+        // Such a file is kept as it is, or refused with both ways out.
+        let anew = ["--token", &token, "-o", "none"];
+        let refused = Ended::of(&deploy(dir.path(), &anvil.url, &anew));
+        refused.assert_refused(2, &["names another vault", "--no-registry keeps it"]);
+        assert_eq!(deployed(dir.path(), &anvil.url, &none)["found"], true);
+        // One of somebody else's making.
+        let given = anvil.deploy("PieceworkRegistry", &[]);
+        let given_flag = given.to_string();
+        let args = ["--token", &token, "--registry", &given_flag, "-o", "given"];
+        let fourth = deployed(dir.path(), &anvil.url, &args);
+        assert_eq!(fourth["registry"], given_flag);
+        let vault: Address = fourth["vault"].as_str().unwrap().parse().unwrap();
+        assert_eq!(registry_of(&anvil, vault), given);
+        for wrong in [&token, &Address::repeat_byte(0x99).to_string()] {
+            let args = ["--token", &token, "--registry", wrong, "-o", "wrong"];
+            let refused = Ended::of(&deploy(dir.path(), &anvil.url, &args));
+            refused.assert_refused(1, &["countOf(bytes20)", "--registry"]);
+        }
     }
     assert_eq!(addresses[0], addresses[1]);
 }
@@ -119,7 +176,7 @@ fn without_the_deterministic_deployer_a_vault_is_made_all_the_same_and_it_is_sai
         (written.vault.salt, written.vault.deployer),
         (None, key.address())
     );
-    assert_eq!(sent_by(&anvil, &key), 3);
+    assert_eq!(sent_by(&anvil, &key), 5);
     // The file says where it is.
     let token = written.token.address.to_string();
     for args in [&["--token", &token][..], &["--demo-token"]] {
@@ -127,7 +184,7 @@ fn without_the_deterministic_deployer_a_vault_is_made_all_the_same_and_it_is_sai
         assert_eq!(again["found"], true, "{again}");
         assert_eq!(file(dir.path(), "8453.json"), written);
     }
-    assert_eq!(sent_by(&anvil, &key), 3);
+    assert_eq!(sent_by(&anvil, &key), 5);
 
     // Nor is play money made for a file that names another vault, or one of a chain that began anew.
     let foreign = Deployment {
@@ -147,7 +204,7 @@ fn without_the_deterministic_deployer_a_vault_is_made_all_the_same_and_it_is_sai
     let other = ["--token", &token, "--exit-delay", "86400"];
     let refused = Ended::of(&deploy(dir.path(), &anvil.url, &other));
     refused.assert_refused(2, &["8453.json names another vault", "--force"]);
-    assert_eq!(sent_by(&anvil, &key), 3);
+    assert_eq!(sent_by(&anvil, &key), 5);
     deployed(
         dir.path(),
         &anvil.url,
@@ -263,7 +320,8 @@ fn a_transaction_that_waits_is_given_up_with_a_sentence_and_its_place_is_taken_b
     anvil.call("evm_setAutomine", &json!([true]));
     let done = deployed(dir.path(), &anvil.url, &args);
     assert_eq!(done["found"], false);
-    assert_eq!(sent_by(&anvil, &key), 1);
+    // Registry, factory and vault.
+    assert_eq!(sent_by(&anvil, &key), 3);
 }
 
 #[test]

@@ -18,17 +18,17 @@ use serde_json::{Value, json};
 const EXIT_DELAY: u64 = 259_200;
 
 /// A chain with a vault, and a folder with the owner's key and the deployment file.
-struct Bank {
-    anvil: Anvil,
-    dir: tempfile::TempDir,
-    owner: KeyPair,
-    deployment: Deployment,
-    file: String,
+pub struct Bank {
+    pub anvil: Anvil,
+    pub dir: tempfile::TempDir,
+    pub owner: KeyPair,
+    pub deployment: Deployment,
+    pub file: String,
 }
 
 impl Bank {
     /// With play money.
-    fn new(options: &[&str]) -> Bank {
+    pub fn new(options: &[&str]) -> Bank {
         Bank::of(Anvil::start_with(options), |_, _| None)
     }
 
@@ -86,7 +86,7 @@ impl Bank {
         piecework(self.dir.path(), &[args, &fixed].concat())
     }
 
-    fn done(&self, args: &[&str]) -> Value {
+    pub fn done(&self, args: &[&str]) -> Value {
         let output = self.run(&[args, &["--json"]].concat());
         Ended::of(&output).assert_done();
         json(&output)
@@ -96,7 +96,7 @@ impl Bank {
         Ended::of(&self.run(args)).assert_refused(code, says);
     }
 
-    fn chain(&self) -> Chain {
+    pub fn chain(&self) -> Chain {
         Chain::new(&ChainConfig {
             vault: self.deployment.vault.address,
             chain_id: self.deployment.chain_id,
@@ -106,7 +106,7 @@ impl Bank {
         .unwrap()
     }
 
-    fn holds(&self, of: Address) -> u128 {
+    pub fn holds(&self, of: Address) -> u128 {
         let token = self.deployment.token.address;
         self.chain().token_balance(token, of).unwrap().0
     }

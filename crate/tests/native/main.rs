@@ -27,6 +27,7 @@ mod served;
 #[cfg(unix)]
 mod signals;
 mod storage;
+mod titles;
 mod trackers;
 mod transport;
 mod web_seeds;

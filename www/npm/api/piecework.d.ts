@@ -1007,6 +1007,16 @@ export interface Deployment extends Pick<PaymentOptions, "vault" | "chainId" | "
     deployBlock: number;
     /** Seconds between an exit and the withdrawal. */
     exitDelaySeconds: number;
+    /** The registry of titles that the vault asks (docs/titles.md); none: it pays no royalties. */
+    registry?: DeployedContract;
+    /** What makes splitters there. */
+    splitters?: DeployedContract;
+}
+/** A contract beside the vault. */
+export interface DeployedContract {
+    address: string;
+    /** Where a search of its events begins. */
+    block: number;
 }
 /**
  * Checks a deployment, given as the file's text or as parsed JSON. Throws a RangeError that names the field and what it

@@ -17,6 +17,17 @@ export interface Deployment extends Pick<PaymentOptions, "vault" | "chainId" | "
   deployBlock: number;
   /** Seconds between an exit and the withdrawal. */
   exitDelaySeconds: number;
+  /** The registry of titles that the vault asks (docs/titles.md); none: it pays no royalties. */
+  registry?: DeployedContract;
+  /** What makes splitters there. */
+  splitters?: DeployedContract;
+}
+
+/** A contract beside the vault. */
+export interface DeployedContract {
+  address: string;
+  /** Where a search of its events begins. */
+  block: number;
 }
 
 const VERSION = 1;
@@ -47,6 +58,8 @@ export function deploymentFrom(file: unknown): Deployment {
   if (typeof symbol !== "string" || !symbol || [...symbol].length > LONGEST_SYMBOL || NOT_SHOWN.test(symbol))
     wrong("token.symbol", `write 1 to ${LONGEST_SYMBOL} visible characters`);
   const rpcUrl = optional(all.rpc, rpc);
+  const registry = optional(all.registry, (value) => contract("registry", value));
+  const splitters = optional(all.splitters, (value) => contract("splitters", value));
   return {
     vault: address("vault.address", vault.address),
     chainId: whole("chainId", all.chainId, 1, Number.MAX_SAFE_INTEGER),
@@ -58,6 +71,8 @@ export function deploymentFrom(file: unknown): Deployment {
     },
     deployBlock: whole("vault.block", vault.block, 0, Number.MAX_SAFE_INTEGER),
     exitDelaySeconds: whole("vault.exitDelay", vault.exitDelay, ...EXIT_DELAYS),
+    ...(registry === undefined ? {} : { registry }),
+    ...(splitters === undefined ? {} : { splitters }),
   };
 }
 
@@ -100,6 +115,13 @@ function whole(field: string, value: unknown, least: number, most: number): numb
   if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most)
     wrong(field, `write a whole number from ${least} to ${most}`);
   return value as number;
+}
+
+function contract(name: string, value: unknown): DeployedContract {
+  const all = fields(value, name);
+  const at = address(`${name}.address`, all.address);
+  if (/^0x0*$/.test(at)) wrong(`${name}.address`, "leave it out where there is no such contract");
+  return { address: at, block: whole(`${name}.block`, all.block, 0, Number.MAX_SAFE_INTEGER) };
 }
 
 function checkHash(field: string, value: unknown): void {

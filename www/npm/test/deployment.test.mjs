@@ -46,6 +46,9 @@ test("a deployment becomes the page's payment options, from its text or its JSON
   });
   const { rpcUrl: _, ...rest } = options;
   assert.deepEqual(deploymentFrom(bare), rest);
+  const registry = { address: "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", block: 5 };
+  const splitters = { address: FILE.token.address, block: 6 };
+  assert.deepEqual(deploymentFrom({ ...FILE, registry, splitters }), { ...options, registry, splitters });
   // Small letters alone have no checksum.
   const small = changed((file) => {
     file.vault.address = file.vault.address.toLowerCase();
@@ -77,6 +80,12 @@ test("each value out of its bounds is named, as the command line names it", () =
     "token.symbol": ["", "US\u001bDC", "US\u202eDC", "U".repeat(33), 5].map((symbol) => (file) => {
       file.token.symbol = symbol;
     }),
+    registry: [(file) => (file.registry = [])],
+    "registry.address": [
+      (file) => (file.registry = { address: `0x${"0".repeat(40)}`, block: 1 }),
+      (file) => (file.registry = { block: 1 }),
+    ],
+    "splitters.block": [(file) => (file.splitters = { address: FILE.token.address, block: 2 ** 53 })],
     compiler: [(file) => delete file.compiler, (file) => (file.compiler = "0.8 37")],
   };
   for (const [field, changes] of Object.entries(cases)) {

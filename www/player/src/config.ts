@@ -168,7 +168,8 @@ async function withDeployment(json: unknown, base: URL): Promise<unknown> {
   if (twice) throw wrong(`deployment and ${twice} both name it. Leave out ${twice}`);
   const { loadDeployment } = await import("piecework/deployment");
   try {
-    const { rpcUrl, ...rest } = await loadDeployment(url, base);
+    // The page shows no titles of the registry yet.
+    const { rpcUrl, registry: _, splitters: __, ...rest } = await loadDeployment(url, base);
     return { ...rest, ...(rpcUrl ? { rpc: rpcUrl } : {}), ...(json as object) };
   } catch (error) {
     throw new ConfigError(`The site's configuration: ${error instanceof Error ? error.message : error}`);

@@ -23,8 +23,8 @@ const FILM: &[u8] = &[7; 300_000];
 /// A line of the README: the program, and its words.
 type Line = Vec<String>;
 
-/// Deploys, creates, announces and seeds for money, buys, and gets the rest of the deposit back, in a folder of its
-/// own. Every line is typed.
+/// Deploys, creates, publishes, announces and seeds for money, buys, and gets the rest of the deposit back, in a folder
+/// of its own. Every line is typed.
 pub fn run() -> Result<(), Failure> {
     let readme = paths::root().join("README.md");
     let text = fs::read_to_string(&readme).map_err(Failure::io("read", &readme))?;
@@ -61,7 +61,9 @@ pub fn run() -> Result<(), Failure> {
     let tracker = programs::tracker_url(address);
     let create = lines.take("create")?;
     shell::run(&mut typed(&create, &[("--tracker", &tracker)]))?;
-    shell::run(&mut typed(&lines.take("vault")?, &on_chain))?;
+    for verb in ["vault", "publish", "info"] {
+        shell::run(&mut typed(&lines.take(verb)?, &on_chain))?;
+    }
     let seeder = typed(&lines.take("seed")?, &on_chain);
     let seeder = children.start("seeder", &seeder, false)?;
     children.wait_ready(seeder, LIMIT, programs::is_seeding)?;

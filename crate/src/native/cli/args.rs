@@ -10,6 +10,7 @@ use super::manual::{CompletionsArgs, ManArgs};
 use super::output::{CliError, complain, parse_size, parse_tokens};
 use super::owner_args::{ClaimArgs, DepositArgs, ExitArgs, TopUpArgs, VaultArgs, WithdrawArgs};
 use super::serve_args::{CtlArgs, ServeArgs};
+use super::title_args::{PublishArgs, RegistryArgs, SplitterArgs, TitleArgs};
 use super::web_seeds::WebSeedArgs;
 use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::native::chain::ChainConfig;
@@ -66,6 +67,12 @@ pub(super) enum Verb {
     Withdraw(WithdrawArgs),
     /// Get what the vault credited: bounties, fees, royalties.
     Claim(ClaimArgs),
+    /// Sign a torrent's title, and register it.
+    Publish(PublishArgs),
+    /// Change a registration of one's own.
+    Title(TitleArgs),
+    /// Divide what a title brings between several.
+    Splitter(SplitterArgs),
     /// Put a vault on a chain.
     Vault(VaultArgs),
     /// Print what a shell needs to complete commands and flags.
@@ -93,6 +100,9 @@ impl Verb {
             | Verb::Ctl(_)
             | Verb::History(_)
             | Verb::Key(_)
+            | Verb::Publish(_)
+            | Verb::Title(_)
+            | Verb::Splitter(_)
             | Verb::Vault(_)
             | Verb::Completions(_)
             | Verb::Man(_) => None,
@@ -145,12 +155,17 @@ pub(super) struct CreateArgs {
 #[command(after_help = "Examples:
   piecework info film.mp4.torrent
   piecework info 'magnet:?xt=urn:btih:...' --json
+  piecework info film.mp4.torrent --deployment deployments/10.json --rpc https://rpc.example
 
-Ends with 0 if it is valid, and with 2 and the reason if not.")]
+Shows who signed the title, if somebody did. With --deployment it looks up the registration, and
+whether somebody else registered the same content earlier; without it no chain is asked.
+Ends with 0 if it is valid, and with 2 and the reason if not, or if a signature does not fit.")]
 pub(super) struct InfoArgs {
     /// A .torrent file, a magnet link, or an info hash.
     #[arg(value_name = "FILE_OR_MAGNET")]
     pub(super) torrent: String,
+    #[command(flatten)]
+    pub(super) at: RegistryArgs,
     /// Answer in JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -428,6 +443,12 @@ pub(super) struct ChainArgs {
     /// The token's name for itself, if the file has it.
     #[arg(skip)]
     pub(super) symbol: Option<String>,
+    /// The registry of titles, if the file has one.
+    #[arg(skip)]
+    pub(super) registry: Option<Address>,
+    /// What makes splitters, if the file has it.
+    #[arg(skip)]
+    pub(super) splitters: Option<Address>,
 }
 
 /// Those of the dollar tokens that vaults are made for.

@@ -161,7 +161,7 @@ fn tracker_note(trackers: &[String]) -> Option<String> {
     })
 }
 
-fn exists_already(output: &Path) -> CliError {
+pub(super) fn exists_already(output: &Path) -> CliError {
     CliError::Invalid(format!(
         "{} exists already: choose another with -o, or overwrite it with --force",
         output.display()
@@ -397,7 +397,7 @@ fn hash(
 
 /// A half-written torrent never has the name of a whole one, and no file that is there is lost unless `overwrite` says
 /// so.
-fn write_whole(path: &Path, content: &[u8], overwrite: bool) -> std::io::Result<()> {
+pub(super) fn write_whole(path: &Path, content: &[u8], overwrite: bool) -> std::io::Result<()> {
     let (part, mut file) = new_part(path)?;
     let written = file
         .write_all(content)

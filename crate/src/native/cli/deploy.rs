@@ -7,13 +7,14 @@ use alloy_primitives::Address;
 use serde_json::{Value, json};
 
 use super::args::load_key;
+use super::beside::Contracts;
 use super::deployment::{self, Files};
 use super::output::{CliError, complain, say, say_json};
 use super::owner_args::{DeployArgs, VaultArgs, VaultVerb};
 use crate::native::answers::RpcError;
 use crate::native::chain::MIN_EXIT_DELAY_SECS;
 use crate::native::deploying::{
-    self, DEFAULT_SINK, DeployError, Deployer, Placed, VAULT_STANDARD_JSON, VaultOrder,
+    self, Beside, DEFAULT_SINK, DeployError, Deployer, Placed, VaultOrder,
 };
 use crate::native::deployment::{DeployedVault, Deployment};
 use crate::native::rpc::Rpc;
@@ -72,8 +73,10 @@ fn deploy(args: &DeployArgs) -> Result<(), CliError> {
             "the deterministic deployer is not on this chain: the vault gets an address that it has on no other chain",
         );
     }
-    let work = Work {
+    let beside = Contracts::look(args, &deployer, deterministic, before.as_ref())?;
+    let mut work = Work {
         args,
+        beside,
         deployer,
         deterministic,
         before,
@@ -88,15 +91,18 @@ fn deploy(args: &DeployArgs) -> Result<(), CliError> {
         return Ok(());
     };
     let token = work.deployer.token(token).map_err(failed)?;
-    let order = work.order(token.address);
+    let mut order = work.order(token.address);
     complain(&format!(
         "a vault for {} ({}, {} decimals), exit delay {} s, burned bonds go to {}",
         token.symbol, token.address, token.decimals, order.exit_delay, order.sink
     ));
     let known = work.known(&order)?;
     if args.dry_run {
+        work.beside.rehearse(&work.deployer)?;
         return work.say_plan(&order, known.as_ref());
     }
+    work.beside.make(&work.deployer)?;
+    order = work.order(token.address);
     let (placed, found) = match known {
         Some(placed) => (placed, true),
         None => {
@@ -117,7 +123,7 @@ fn deploy(args: &DeployArgs) -> Result<(), CliError> {
     let block = match (&placed.sent, same) {
         (Some(sent), _) => sent.block(),
         (None, Some(before)) => before.vault.block,
-        (None, None) => work.find_block(&placed)?,
+        (None, None) => find_block(&work.deployer, placed.address)?,
     };
     let deployment = Deployment {
         chain_id,
@@ -137,13 +143,22 @@ fn deploy(args: &DeployArgs) -> Result<(), CliError> {
             exit_delay: order.exit_delay,
         },
         token,
+        registry: work.beside.deployed(Beside::Registry),
+        splitters: work.beside.deployed(Beside::Splitters),
         compiler: deploying::compiler().map_err(failed)?,
     };
-    files.write(&deployment, VAULT_STANDARD_JSON)?;
+    files.write(&deployment)?;
     complain(&format!(
-        "wrote {} and {}",
+        "wrote {}, and {} for block explorers",
         files.deployment.display(),
-        files.standard_json.display()
+        match deployment.registry {
+            Some(_) => format!(
+                "{} and {}",
+                files.standard_json.display(),
+                files.registry_json.display()
+            ),
+            None => files.standard_json.display().to_string(),
+        }
     ));
     if args.json {
         say_json(&json!({
@@ -155,10 +170,13 @@ fn deploy(args: &DeployArgs) -> Result<(), CliError> {
             "transaction": placed.sent.as_ref().map(|sent| sent.hash.to_string()),
             "gas_used": placed.sent.as_ref().map(|sent| sent.receipt.gas_used.saturating_to::<u64>()),
             "token": deployment.token.address.to_string(),
+            "registry": deployment.registry.map(|registry| registry.address.to_string()),
+            "splitters": deployment.splitters.map(|splitters| splitters.address.to_string()),
             "symbol": deployment.token.symbol,
             "decimals": deployment.token.decimals,
             "file": files.deployment.display().to_string(),
             "standard_json": files.standard_json.display().to_string(),
+            "registry_standard_json": deployment.registry.map(|_| files.registry_json.display().to_string()),
         }));
     } else {
         say(&placed.address.to_string());
@@ -168,6 +186,7 @@ fn deploy(args: &DeployArgs) -> Result<(), CliError> {
 
 struct Work<'a> {
     args: &'a DeployArgs,
+    beside: Contracts,
     deployer: Deployer,
     deterministic: bool,
     before: Option<Deployment>,
@@ -229,6 +248,7 @@ impl Work<'_> {
     fn order(&self, token: Address) -> VaultOrder {
         VaultOrder {
             token,
+            registry: self.beside.registry().unwrap_or_default(),
             sink: self.args.sink.unwrap_or(DEFAULT_SINK),
             exit_delay: self.args.exit_delay,
             salt: self.args.salt,
@@ -236,16 +256,27 @@ impl Work<'_> {
     }
 
     fn another(&self, before: &Deployment) -> CliError {
-        CliError::Invalid(format!(
+        let mut said = format!(
             "{} names another vault, {}: write to another folder with -o, or over it with --force",
             self.file.display(),
             before.vault.address
-        ))
+        );
+        if before.registry.is_none() && !self.args.no_registry {
+            said.push_str("; that one asks no registry of titles, and --no-registry keeps it");
+        }
+        CliError::Invalid(said)
     }
 
     /// The vault of the order, if it is on the chain as far as is known: at its place, or where the file says. A file
     /// that names another vault is refused, before anything is sent.
     fn known(&self, order: &VaultOrder) -> Result<Option<Placed>, CliError> {
+        // No vault asks a registry that is not there yet.
+        if self.beside.registry().is_none() {
+            return match &self.before {
+                Some(before) if !self.args.force => Err(self.another(before)),
+                _ => Ok(None),
+            };
+        }
         let place = order.address().map_err(failed)?;
         let there = self.deterministic && self.deployer.is_there(place).map_err(failed)?;
         let at_place = there.then_some(Placed {
@@ -297,6 +328,7 @@ impl Work<'_> {
         if self.args.json {
             say_json(&json!({
                 "dry_run": true,
+                "registry": self.beside.registry().filter(|place| !place.is_zero()).map(|place| place.to_string()),
                 "vault": place.map(|place| place.to_string()),
                 "found": known.is_some(),
                 "deterministic": self.deterministic,
@@ -310,19 +342,20 @@ impl Work<'_> {
         });
         Ok(())
     }
-
-    fn find_block(&self, placed: &Placed) -> Result<u64, CliError> {
-        let found = self.deployer.first_block(placed.address).map_err(failed)?;
-        if found.is_none() {
-            complain(
-                "the RPC server keeps no states of old blocks, so the vault's block is written as 0: a search of its events begins at the first block",
-            );
-        }
-        Ok(found.unwrap_or(0))
-    }
 }
 
-fn say_sent(what: &str, sent: &Sent) {
+/// The block of a contract that was there already.
+pub(super) fn find_block(deployer: &Deployer, address: Address) -> Result<u64, CliError> {
+    let found = deployer.first_block(address).map_err(failed)?;
+    if found.is_none() {
+        complain(&format!(
+            "the RPC server keeps no states of old blocks, so the block of {address} is written as 0: a search of its events begins at the first block"
+        ));
+    }
+    Ok(found.unwrap_or(0))
+}
+
+pub(super) fn say_sent(what: &str, sent: &Sent) {
     let gas: u64 = sent.receipt.gas_used.saturating_to();
     complain(&format!(
         "{what}: transaction {} in block {}, {gas} gas",
@@ -331,7 +364,7 @@ fn say_sent(what: &str, sent: &Sent) {
     ));
 }
 
-fn failed(error: impl Into<DeployError>) -> CliError {
+pub(super) fn failed(error: impl Into<DeployError>) -> CliError {
     match error.into() {
         DeployError::Chain(crate::native::chain::ChainError::Rpc(error @ RpcError::Url(_))) => {
             CliError::Invalid(error.to_string())

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::ChainArgs;
 use super::output::CliError;
+use crate::native::deploying::{REGISTRY_STANDARD_JSON, VAULT_STANDARD_JSON};
 use crate::native::deployment::{Deployment, MAX_FILE_LEN};
 use crate::native::storage::sync_dir;
 
@@ -56,6 +57,8 @@ pub(super) fn resolve(args: &mut ChainArgs) -> Result<(), CliError> {
     args.token = Some(file.token.address);
     args.decimals = file.token.decimals;
     args.symbol = Some(file.token.symbol);
+    args.registry = file.registry.map(|registry| registry.address);
+    args.splitters = file.splitters.map(|splitters| splitters.address);
     Ok(())
 }
 
@@ -118,6 +121,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Deployment>, CliError> {
 pub(super) struct Files {
     pub(super) deployment: PathBuf,
     pub(super) standard_json: PathBuf,
+    pub(super) registry_json: PathBuf,
 }
 
 impl Files {
@@ -125,12 +129,16 @@ impl Files {
         Files {
             deployment: dir.join(format!("{chain_id}.json")),
             standard_json: dir.join(format!("{chain_id}.vault.standard.json")),
+            registry_json: dir.join(format!("{chain_id}.registry.standard.json")),
         }
     }
 
-    /// Writes both, each whole or not at all.
-    pub(super) fn write(&self, deployment: &Deployment, input: &str) -> Result<(), CliError> {
-        write_whole(&self.standard_json, input.as_bytes())?;
+    /// Writes them, each whole or not at all; the registry's input where there is a registry.
+    pub(super) fn write(&self, deployment: &Deployment) -> Result<(), CliError> {
+        write_whole(&self.standard_json, VAULT_STANDARD_JSON.as_bytes())?;
+        if deployment.registry.is_some() {
+            write_whole(&self.registry_json, REGISTRY_STANDARD_JSON.as_bytes())?;
+        }
         write_whole(&self.deployment, deployment.to_json().as_bytes())
     }
 }

@@ -141,6 +141,9 @@ pub(super) fn withdraw(args: &WithdrawArgs) -> Result<(), CliError> {
 
 /// `piecework claim`
 pub(super) fn claim(args: &ClaimArgs) -> Result<(), CliError> {
+    if let Some(splitter) = args.splitter {
+        return super::splitter::claim(args, splitter);
+    }
     let mut work = Work::begin(&args.owner, "a claim")?;
     let credit = work.owner.credit().map_err(failed)?;
     let to = args.to.unwrap_or_else(|| work.owner.address());
@@ -166,7 +169,7 @@ pub(super) fn claim(args: &ClaimArgs) -> Result<(), CliError> {
 
 /// Sums on this command line.
 #[derive(Clone)]
-struct Money {
+pub(super) struct Money {
     decimals: u8,
     symbol: String,
 }
@@ -179,7 +182,7 @@ impl Money {
         }
     }
 
-    fn show(&self, units: TokenUnits) -> String {
+    pub(super) fn show(&self, units: TokenUnits) -> String {
         format!("{} {}", tokens(units, self.decimals), self.symbol)
     }
 
@@ -224,20 +227,20 @@ impl Money {
 }
 
 /// One command of an owner.
-struct Work<'a> {
+pub(super) struct Work<'a> {
     args: &'a OwnerArgs,
-    money: Money,
-    chain: Chain,
-    owner: Owner,
+    pub(super) money: Money,
+    pub(super) chain: Chain,
+    pub(super) owner: Owner,
     /// What will be done, in sentences.
-    plan: Vec<String>,
+    pub(super) plan: Vec<String>,
     /// What was done.
     done: Vec<Value>,
 }
 
 impl<'a> Work<'a> {
     /// Checks key, chain, vault and token, before any sum is looked at.
-    fn begin(args: &'a OwnerArgs, what: &str) -> Result<Work<'a>, CliError> {
+    pub(super) fn begin(args: &'a OwnerArgs, what: &str) -> Result<Work<'a>, CliError> {
         let config = args.chain.required(what)?;
         let key = load_key(&args.owner_key)?;
         if is_marked(&args.owner_key).unwrap_or(false) {
@@ -362,14 +365,14 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn say_plan(&self) {
+    pub(super) fn say_plan(&self) {
         self.plan.iter().for_each(|line| complain(line));
         if self.args.dry_run {
             complain("this is a dry run: nothing is sent");
         }
     }
 
-    fn note(&mut self, what: &str, sent: &Sent) {
+    pub(super) fn note(&mut self, what: &str, sent: &Sent) {
         let gas: u64 = sent.receipt.gas_used.saturating_to();
         complain(&format!(
             "{what}: transaction {} in block {}, {gas} gas",
@@ -379,7 +382,7 @@ impl<'a> Work<'a> {
         self.done.push(sent_json(what, sent));
     }
 
-    fn json(&self, more: Value) -> Value {
+    pub(super) fn json(&self, more: Value) -> Value {
         let mut all = json!({
             "dry_run": self.args.dry_run,
             "owner": self.owner.address().to_string(),

@@ -4,11 +4,14 @@
 //! way out), 130 interrupted. Never prints a key.
 
 mod args;
+mod beside;
 mod create;
 mod ctl;
 mod deploy;
 mod deployment;
 mod deposits;
+mod described;
+mod desk;
 mod get;
 mod history;
 mod interrupt;
@@ -17,14 +20,18 @@ mod money;
 mod output;
 mod owner_args;
 mod payout;
+mod publish;
 mod redeeming;
 mod runner;
 mod seed;
 mod select;
 mod serve;
 mod serve_args;
+mod splitter;
 mod stalls;
 mod standing;
+mod title;
+mod title_args;
 mod torrent;
 mod web_seeds;
 mod worth;
@@ -73,7 +80,7 @@ fn run(mut verb: Verb) -> Result<(), CliError> {
     }
     match verb {
         Verb::Create(args) => create::create(&args),
-        Verb::Info(args) => torrent::info(&args),
+        Verb::Info(args) => blocking(|| torrent::info(&args)),
         Verb::Key(args) => money::key(&args),
         Verb::Seed(args) => in_runtime(seed::seed(args)),
         Verb::Get(args) => in_runtime(get::get(args)),
@@ -87,6 +94,9 @@ fn run(mut verb: Verb) -> Result<(), CliError> {
         Verb::Exit(args) => blocking(|| deposits::exit(&args)),
         Verb::Withdraw(args) => blocking(|| deposits::withdraw(&args)),
         Verb::Claim(args) => blocking(|| deposits::claim(&args)),
+        Verb::Publish(args) => blocking(|| publish::publish(&args)),
+        Verb::Title(args) => blocking(|| title::title(&args)),
+        Verb::Splitter(args) => blocking(|| splitter::splitter(&args)),
         Verb::Vault(args) => blocking(|| deploy::vault(&args)),
         Verb::Completions(args) => manual::completions(&args),
         Verb::Man(args) => manual::man(&args),

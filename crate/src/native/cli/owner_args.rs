@@ -86,13 +86,21 @@ pub(super) struct WithdrawArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   piecework claim --owner-key owner.key --deployment deployments/10.json
+  piecework claim --splitter 0x... --owner-key owner.key --deployment deployments/10.json
 
 The vault credits bounties for double promises that were shown to it, fees of relayers, royalties,
 and the sink's share of burned bonds. What a seller earned is redeemed with `piecework redeem`.")]
 pub(super) struct ClaimArgs {
     /// Address that receives the tokens [default: the owner].
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, conflicts_with = "splitter")]
     pub(super) to: Option<Address>,
+    /// Bring the credit of this splitter to its recipients instead: it is collected, and each gets what is due to it.
+    /// Anybody may do so, and pays the gas.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    pub(super) splitter: Option<Address>,
+    /// Of the splitter's recipients pay the owner alone.
+    #[arg(long, requires = "splitter")]
+    pub(super) own: bool,
     #[command(flatten)]
     pub(super) owner: OwnerArgs,
 }
@@ -160,7 +168,7 @@ fn parse_exit_delay(text: &str) -> Result<u64, String> {
         })
 }
 
-fn parse_salt(text: &str) -> Result<B256, String> {
+pub(super) fn parse_salt(text: &str) -> Result<B256, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     (Some(digits).filter(|digits| digits.len() == 64))
         .and_then(|digits| digits.parse().ok())
@@ -184,10 +192,12 @@ pub(super) enum VaultVerb {
   piecework vault deploy --rpc https://rpc.example --key deployer.key --token 0x... --dry-run
   piecework vault deploy --rpc http://127.0.0.1:8545 --key owner.key --demo-token
 
-Writes DIR/CHAINID.json, which --deployment and the page take, and DIR/CHAINID.vault.standard.json,
-with which a block explorer verifies the source. Where the usual deterministic deployer is on the
-chain, the same token, sink, delay and salt have the same address on every chain, and a second run
-finds the vault there and only writes the files. The vault has no owner: the key only pays for gas.")]
+Deploys the registry of titles and the factory of splitters too, which serve every vault of a chain,
+and a vault that asks this registry for royalties. Writes DIR/CHAINID.json, which --deployment and
+the page take, and DIR/CHAINID.vault.standard.json and DIR/CHAINID.registry.standard.json, with which
+a block explorer verifies the source. Where the usual deterministic deployer is on the chain, the
+same token, registry, sink, delay and salt have the same address on every chain, and a second run
+finds all there and only writes the files. None of them has an owner: the key only pays for gas.")]
 pub(super) struct DeployArgs {
     /// JSON-RPC URL of a node of the chain.
     #[arg(long, value_name = "URL")]
@@ -219,6 +229,12 @@ pub(super) struct DeployArgs {
     /// Address that is credited with nine tenths of burned bonds [default: 0x...dEaD, whose key nobody holds].
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub(super) sink: Option<Address>,
+    /// Registry of titles that is there, for the vault to ask [default: the one that this command deploys].
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    pub(super) registry: Option<Address>,
+    /// Make a vault that asks no registry, and pays no royalties.
+    #[arg(long, conflicts_with = "registry")]
+    pub(super) no_registry: bool,
     /// 32 bytes as 0x and 64 hexadecimal digits, for another address of the same vault.
     #[arg(long, value_name = "HEX", default_value_t = B256::ZERO, value_parser = parse_salt)]
     pub(super) salt: B256,

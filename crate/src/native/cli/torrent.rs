@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::args::InfoArgs;
+use super::described::Described;
 use super::output::{CliError, bytes, plain, say, say_json};
 use crate::client::{AddOptions, Source};
 use crate::metainfo::{MagnetError, MagnetLink, Metainfo, MetainfoError};
@@ -25,7 +26,7 @@ pub(super) struct Named {
 
 /// A .torrent file, a magnet link or a bare info hash.
 pub(super) fn read(input: &str) -> Result<Named, CliError> {
-    Ok(named(input, read_either(input)?))
+    named(input, read_either(input)?)
 }
 
 /// A magnet link or a bare info hash, and never a file.
@@ -33,17 +34,23 @@ pub(super) fn link(text: &str) -> Result<Named, CliError> {
     let magnet = text.parse().map_err(|e: MagnetError| {
         CliError::Invalid(format!("{}: {e}", super::output::plain(text)))
     })?;
-    Ok(named(text, Either::Magnet(magnet)))
+    named(text, Either::Magnet(magnet))
 }
 
 /// The bytes of a .torrent file; `from` names where they come from, for the error.
 pub(super) fn of_bytes(bytes: &[u8], from: &str) -> Result<Named, CliError> {
-    Ok(named(from, parse(bytes, from)?))
+    named(from, parse(bytes, from)?)
 }
 
-/// `input`: the link, if it is one.
-fn named(input: &str, either: Either) -> Named {
-    match either {
+/// `input`: the link, if it is one. A torrent whose title does not fit is neither fetched nor served: somebody changed
+/// it, or lies about its publisher.
+fn named(input: &str, either: Either) -> Result<Named, CliError> {
+    if let Either::Torrent(metainfo) = &either
+        && let Some(fault) = Described::of_torrent(metainfo).fault()
+    {
+        return Err(wrong_title(input, fault));
+    }
+    Ok(match either {
         Either::Magnet(magnet) => Named {
             info_hash: magnet.info_hash,
             source: Source::Magnet(input.to_owned()),
@@ -56,13 +63,28 @@ fn named(input: &str, either: Either) -> Named {
         Either::Torrent(metainfo) => Named {
             info_hash: metainfo.info_hash,
             source: Source::Torrent(metainfo.to_torrent().into()),
-            magnet: metainfo.magnet(),
+            magnet: magnet_of(&metainfo),
             options: AddOptions {
                 content: metainfo.content,
                 ..AddOptions::default()
             },
         },
+    })
+}
+
+/// Its link, which names the publisher where one signed the title.
+fn magnet_of(metainfo: &Metainfo) -> MagnetLink {
+    let publisher = Described::of_torrent(metainfo).publisher();
+    MagnetLink {
+        by: publisher.map(Into::into),
+        ..metainfo.magnet()
     }
+}
+
+fn wrong_title(input: &str, fault: &str) -> CliError {
+    CliError::Invalid(format!(
+        "{input}: {fault}; do not trust what it says of its publisher, and get the torrent from whom you trust"
+    ))
 }
 
 enum Either {
@@ -149,32 +171,58 @@ pub(super) fn is_torrent_or_empty(path: &Path) -> bool {
     read_file(path).is_ok_and(|bytes| bytes.is_empty() || Metainfo::from_torrent(&bytes).is_ok())
 }
 
+/// A .torrent file.
+pub(super) fn metainfo(path: &Path) -> Result<Metainfo, CliError> {
+    let input = path.display().to_string();
+    let bytes = read_file(path).map_err(|e| {
+        CliError::Invalid(format!("{input} cannot be read: {e}; give a .torrent file"))
+    })?;
+    match parse(&bytes, &input)? {
+        Either::Torrent(metainfo) => Ok(*metainfo),
+        Either::Magnet(_) => Err(CliError::Invalid(format!(
+            "{input} is a link: give a .torrent file"
+        ))),
+    }
+}
+
 /// `piecework info`
 pub(super) fn info(args: &InfoArgs) -> Result<(), CliError> {
-    match read_either(&args.torrent) {
-        Ok(Either::Magnet(magnet)) => {
-            if args.json {
-                say_json(&magnet_json(&magnet));
-            } else {
-                print_magnet(&magnet);
-            }
-            Ok(())
+    shown(args).inspect_err(|error| {
+        if args.json {
+            say_json(&json!({"valid": false, "reason": error.to_string()}));
         }
-        Ok(Either::Torrent(metainfo)) => {
-            if args.json {
-                say_json(&torrent_json(&metainfo));
-            } else {
-                print_torrent(&metainfo);
-            }
-            Ok(())
+    })?
+}
+
+/// What it says; the inner error is of something that was shown with its fault.
+fn shown(args: &InfoArgs) -> Result<Result<(), CliError>, CliError> {
+    let either = read_either(&args.torrent)?;
+    let mut title = match &either {
+        Either::Magnet(magnet) => Described::of_link(magnet),
+        Either::Torrent(metainfo) => Described::of_torrent(metainfo),
+    };
+    title.look(&args.at)?;
+    if args.json {
+        let mut all = match &either {
+            Either::Magnet(magnet) => magnet_json(magnet),
+            Either::Torrent(metainfo) => torrent_json(metainfo),
+        };
+        all["title"] = title.json();
+        if let Some(fault) = title.fault() {
+            (all["valid"], all["reason"]) = (json!(false), json!(fault));
         }
-        Err(error) => {
-            if args.json {
-                say_json(&json!({"valid": false, "reason": error.to_string()}));
-            }
-            Err(error)
+        say_json(&all);
+    } else {
+        match &either {
+            Either::Magnet(magnet) => print_magnet(magnet),
+            Either::Torrent(metainfo) => print_torrent(metainfo),
         }
+        title.print();
     }
+    Ok(match title.fault() {
+        None => Ok(()),
+        Some(fault) => Err(wrong_title(&args.torrent, fault)),
+    })
 }
 
 fn magnet_json(magnet: &MagnetLink) -> Value {
@@ -209,7 +257,7 @@ fn torrent_json(metainfo: &Metainfo) -> Value {
             "path": f.path.components(),
             "length": f.length,
         })).collect::<Vec<_>>(),
-        "magnet": metainfo.magnet().to_string(),
+        "magnet": magnet_of(metainfo).to_string(),
     })
 }
 
@@ -263,7 +311,7 @@ fn print_torrent(metainfo: &Metainfo) {
             bytes(file.length)
         ));
     }
-    say(&format!("magnet     {}", metainfo.magnet()));
+    say(&format!("magnet     {}", magnet_of(metainfo)));
 }
 
 #[cfg(test)]

@@ -202,7 +202,7 @@ impl Payee {
         if !priced || !v.luck.is_zero() || v.unit.0 == 0 {
             return Err((RejectCode::PriceOrQuote, 0));
         }
-        if v.content != c.info.content_sold {
+        if v.content != c.info.content {
             return Err((RejectCode::Content, 0));
         }
         if !v.is_well_formed() {

@@ -466,7 +466,7 @@ impl Payee {
         if c.quotes.len() > 2 {
             c.quotes.pop_front();
         }
-        let content = c.info.content_sold;
+        let content = c.info.content;
         self.send(
             conn,
             PayMessage::Terms(Terms {

@@ -79,7 +79,6 @@ pub fn info(flags: u8) -> PeerPayInfo {
         address: "203.0.113.7".into(),
         torrent: InfoHash([1; 20]),
         content: B256::ZERO,
-        content_sold: B256::ZERO,
     }
 }
 

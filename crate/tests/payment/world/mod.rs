@@ -400,7 +400,6 @@ impl World {
             address: name,
             torrent: InfoHash([torrent; 20]),
             content: B256::ZERO,
-            content_sold: B256::ZERO,
         };
         let piece_blocks = self.buyers[buyer].orders[&torrent].piece_blocks;
         let title = TitleKind::V1 { piece_blocks };

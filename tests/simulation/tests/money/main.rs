@@ -17,6 +17,7 @@ mod receipts;
 mod reconcile;
 mod restart;
 mod restored_profile;
+mod royalties;
 mod scene;
 mod spoilers;
 mod steps;

@@ -408,29 +408,30 @@ fn selected_ranges(text: &str) -> impl Iterator<Item = Option<RangeInclusive<u32
     })
 }
 
-/// A value that would be paid for, or trusted, as another if it were guessed.
+/// A value that would be paid for, or trusted, as another if it were guessed: `N` bytes as digits.
 fn parse_hex<const N: usize>(
     key: &'static str,
     expected: &'static str,
     text: &str,
 ) -> Result<[u8; N], MagnetError> {
-    let bad = MagnetError::Value { key, expected };
+    let mut out = [0; N];
+    match read_hex(text, &mut out) {
+        true => Ok(out),
+        false => Err(MagnetError::Value { key, expected }),
+    }
+}
+
+fn read_hex(text: &str, out: &mut [u8]) -> bool {
     let text = decode_lossy(text);
     let text = trim_pasted(&text);
     let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
-    let mut out = [0u8; N];
-    if digits.len() != 2 * N {
-        return Err(bad);
-    }
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = char::from(pair[0]).to_digit(16);
-        let low = char::from(pair[1]).to_digit(16);
-        *byte = match (high, low) {
-            (Some(high), Some(low)) => (high * 16 + low) as u8,
-            _ => return Err(bad),
-        };
-    }
-    Ok(out)
+    let digit = |at: usize| char::from(digits[at]).to_digit(16);
+    digits.len() == 2 * out.len()
+        && (out.iter_mut().enumerate()).all(|(at, byte)| {
+            let pair = digit(2 * at).zip(digit(2 * at + 1));
+            *byte = pair.map_or(0, |(high, low)| (high * 16 + low) as u8);
+            pair.is_some()
+        })
 }
 
 #[cfg(test)]

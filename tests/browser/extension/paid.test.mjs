@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { asking, earnedBy, extended, lostByKill, paying, spentBySite, until } from "../support/extension.mjs";
+import { asking, bothSums, earnedBy, extended, lostByKill, paying, spentBySite, until } from "../support/extension.mjs";
 import { open, site } from "../support/harness.mjs";
 import { RESALE_FINE, UNIT_FINE } from "../support/paid/scene.mjs";
 import { BLOCK, MIB } from "../support/paid/terms.mjs";
@@ -204,14 +204,7 @@ test("a host that is killed in mid-sale pays nothing twice beyond the bound, and
   await page.run("done()");
   assert.equal(await page.run("digest()"), title.digest);
   const [blocks, lost] = [2n * BLOCKS, lostByKill(2_000_000)];
-  const spent = await until(
-    () => spentBySite(page).then(([, sum]) => BigInt(sum)),
-    (sum) => sum >= UNIT_FINE * blocks,
-  );
+  const [spent, earned] = await bothSums(page, seeder, UNIT_FINE * blocks);
   assert.ok(spent >= UNIT_FINE * blocks && spent <= UNIT_FINE * (blocks + lost), `${spent / UNIT_FINE} of ${blocks}`);
-  const earned = await until(
-    () => earnedBy(seeder),
-    (sum) => sum === spent,
-  );
   assert.equal(earned, spent);
 });

@@ -1,16 +1,6 @@
 // A newer version takes the place of an older one in mid-download.
 import assert from "node:assert/strict";
-import {
-  asking,
-  earnedBy,
-  extended,
-  fetched,
-  lostByKill,
-  older,
-  paying,
-  spentBySite,
-  until,
-} from "../support/extension.mjs";
+import { asking, bothSums, extended, fetched, lostByKill, older, paying } from "../support/extension.mjs";
 import { kill, open } from "../support/harness.mjs";
 import { UNIT_FINE } from "../support/paid/scene.mjs";
 import { BLOCK, MIB } from "../support/paid/terms.mjs";
@@ -49,15 +39,8 @@ async function goesOn({ extension, url, title, seeder, before }, page) {
   assert.equal(await page.run("digest()"), title.digest);
   assert.equal(await page.run("workers.length"), 0, "the page runs no engine");
   const most = BLOCKS + lostByKill(RATE);
-  const spent = await until(
-    () => spentBySite(page).then(([, sum]) => BigInt(sum)),
-    (sum) => sum >= UNIT_FINE * BLOCKS,
-  );
+  const [spent, earned] = await bothSums(page, seeder, UNIT_FINE * BLOCKS);
   assert.ok(spent >= UNIT_FINE * BLOCKS && spent <= UNIT_FINE * most, `${spent / UNIT_FINE} of ${BLOCKS}`);
-  const earned = await until(
-    () => earnedBy(seeder),
-    (sum) => sum === spent,
-  );
   assert.equal(earned, spent);
   assert.equal(await extension.version(), before.version);
   const options = await extension.own("options.html");

@@ -170,6 +170,17 @@ export async function earnedBy(seeder) {
   return BigInt(money.redeemable_fine) + (BigInt(money.redeemed) << 24n);
 }
 
+/**
+ * What the site was told that it spent in all, and what the seller earned, once both are the same and at least this: what
+ * a killed host had paid and not recorded is counted when the seller tells of it.
+ */
+export function bothSums(page, seeder, least) {
+  return until(
+    async () => [BigInt((await spentBySite(page))[1]), await earnedBy(seeder)],
+    ([spent, earned]) => spent === earned && spent >= least,
+  );
+}
+
 /** Looks ten times a second until it is so, or half a minute is over: a page that asks more often is refused. */
 export async function until(look, fits) {
   for (const end = Date.now() + 30_000; ; await setTimeout(100)) {

@@ -41,6 +41,8 @@ pub struct Asked {
     /// Requests that a choke voided and whose block may still come. Of one that is made again a single block is taken,
     /// or a remote that chokes and unchokes would sell each twice.
     voided: Set<BlockRef>,
+    /// When a choke last voided any, or one of them was answered by its block; `None` once anything was asked again.
+    answered_at: Option<Timestamp>,
     /// Blocks that it sold after they were taken back, which others may have been asked for: little is asked of it
     /// until it has sent as many in time.
     sold_late: u32,
@@ -56,6 +58,7 @@ impl Asked {
             unrequested: 0,
             cancelled: Set::new(),
             voided: Set::new(),
+            answered_at: None,
             sold_late: 0,
         }
     }
@@ -91,6 +94,7 @@ impl Asked {
             self.block_at = now;
         }
         self.wait.set(now, true);
+        self.answered_at = None;
         for block in blocks {
             self.voided.remove(block);
         }
@@ -110,10 +114,19 @@ impl Asked {
     }
 
     /// A choke voided a request that had left.
-    pub fn voided(&mut self, block: BlockRef) {
+    pub fn voided(&mut self, now: Timestamp, block: BlockRef) {
+        self.answered_at = Some(now);
         if self.voided.len() < MAX_FORGIVEN {
             self.voided.insert(block);
         }
+    }
+
+    /// Until when it has time to answer the requests that a choke voided: by a block or a refusal each (BEP 6). One
+    /// that crossed with the choke may be served all the same. If it were made again before, a seller would serve and
+    /// count both, and the second block would never be paid.
+    pub fn answers_by(&self) -> Timestamp {
+        let waits = self.answered_at.filter(|_| !self.voided.is_empty());
+        waits.map_or(Timestamp::ZERO, |at| at + Wait::LIMIT)
     }
 
     /// It will not serve a request (BEP 6). `true`: that answers one that was taken back, and one that was made since
@@ -163,6 +176,8 @@ impl Asked {
         if asked {
             self.wait.block(now);
             self.passed_over &= self.wait.is_over(now);
+        } else if let Some(at) = &mut self.answered_at {
+            *at = now;
         }
     }
 

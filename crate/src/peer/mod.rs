@@ -239,6 +239,15 @@ impl Peer {
         self.asked.wanted(self.down.per_second(now), reqq)
     }
 
+    /// Until when a seller has time to answer the requests that its choke voided. Before, it is asked for nothing.
+    /// Without BEP 6 it answers none of them.
+    pub fn answers_by(&self) -> Timestamp {
+        match self.fast {
+            true => self.asked.answers_by(),
+            false => Timestamp::ZERO,
+        }
+    }
+
     /// The id under which it understands an extension.
     pub fn extension_id(&self, name: &str) -> Option<u8> {
         self.extensions.as_ref()?.id_of(name)

@@ -748,7 +748,9 @@ impl Picker {
     }
 
     /// Begins a piece again with a block that came after all requests for the piece were taken back. The block is as
-    /// good as any, and a peer would be asked for it once more.
+    /// good as any, and a peer would be asked for it once more. A seller's is taken although nobody wants the piece any
+    /// more: the seller counts it, and it can be paid only if its piece is verified. Unpaid blocks would use up the
+    /// seller's credit for good.
     fn begin_with(
         &mut self,
         pieces: &mut Pieces,
@@ -756,7 +758,9 @@ impl Picker {
         conn: ConnectionId,
         piece: PieceIndex,
     ) {
-        let is_open = self.rarity.is_listed(piece.0) && !self.has_failed(piece);
+        let is_sold = self.peers.get(&conn).is_some_and(|peer| !peer.free());
+        let is_new = self.rarity.is_listed(piece.0) || is_sold && pieces.partial(piece).is_none();
+        let is_open = is_new && !self.has_failed(piece);
         if !is_open || !self.fits(pieces, piece) || !self.has_budget_for(pieces, piece, true) {
             return;
         }

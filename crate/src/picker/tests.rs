@@ -395,6 +395,32 @@ fn on_demand_fetches_the_windows_and_nothing_else() {
 }
 
 #[test]
+fn what_a_seller_sends_late_of_a_piece_that_nobody_wants_any_more_is_taken_and_a_free_peers_is_not()
+{
+    let window = |pieces| Window {
+        pieces,
+        deadline: at(10_000),
+        spacing: Duration::from_secs(1),
+    };
+    for (price, taken) in [(9, true), (0, false)] {
+        let mut picker = picker(100);
+        let a = seed(&mut picker, 1, price, 1_000_000);
+        picker.set_wanted(Wanted::Pieces(Vec::new()));
+        picker.set_windows(&[window(10..12)]);
+        let blocks = pick(&mut picker, at(0), a, 8);
+        assert_eq!(pieces_of(&blocks), [10, 11].into());
+        // A player changes the level, and the peer chokes while all of them are on their way.
+        picker.set_windows(&[window(20..21)]);
+        choked(&mut picker, at(100), a);
+        deliver(&mut picker, at(200), a, &blocks);
+        let done = |picker: &Picker| {
+            picker.pieces.done().contains(10) && picker.pieces.done().contains(11)
+        };
+        assert_eq!(done(&picker), taken);
+    }
+}
+
+#[test]
 fn a_late_urgent_block_is_asked_of_a_second_free_peer_and_cancelled_at_the_loser() {
     let mut picker = picker(100);
     let a = seed(&mut picker, 1, 0, 1_000_000);

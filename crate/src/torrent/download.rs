@@ -36,7 +36,7 @@ impl Torrent {
                 .get_mut(conn)
                 .map(|queue| queue.take_back_request(*block));
             if waits == Some(false) {
-                peer.asked.voided(*block);
+                peer.asked.voided(ctx.now, *block);
             }
         }
         (content.picker).choked(&mut content.pieces, ctx.now, conn, serves);

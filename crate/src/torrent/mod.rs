@@ -208,7 +208,7 @@ pub struct Torrent {
     choke_stale: bool,
     /// Who was last given room at the edge for blocks.
     turn: ConnectionId,
-    /// When something that is out may be taken back from a slow peer.
+    /// When something that is out may be taken back from a slow peer, or may be asked again of one that choked.
     take_back_at: Timestamp,
     /// The cap of all downloads keeps it from asking for anything.
     waits_for_cap: bool,

@@ -79,6 +79,9 @@ impl Torrent {
             }
             let out = content.pieces.requests(*conn).len();
             let wish = wish(peer, out, ctx.money.buying(*conn), now);
+            if now < peer.answers_by() {
+                self.take_back_at = self.take_back_at.min(peer.answers_by());
+            }
             if wish > 0 {
                 allowance.wished += wish;
                 let last = in_vain.contains(conn) || peer.asked.is_snubbed();
@@ -298,6 +301,7 @@ fn wish(peer: &Peer, out: usize, buying: Buying, now: Timestamp) -> usize {
     match buying {
         Buying::Wait => 0,
         Buying::Free => peer.requests_wanted(now),
+        Buying::Paid(_) if now < peer.answers_by() => 0,
         Buying::Paid(credit) => {
             let most = out + credit as usize;
             peer.requests_wanted(now).min(most)

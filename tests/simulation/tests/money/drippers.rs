@@ -391,6 +391,44 @@ fn a_seller_that_chokes_before_it_sends_is_paid_once_for_each_block() {
     });
 }
 
+/// A seller that speaks BEP 6, chokes and unchokes, and never answers what it was asked for before.
+fn forgets_what_it_was_asked_for(shop: Shop) -> Script {
+    let (mut asked, mut forgets) = (false, true);
+    Box::new(move |wire, said| match said {
+        Said::Open => shop.opens(wire, &[Message::HaveAll]),
+        Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
+            shop.takes(wire, payload);
+        }
+        Said::Wake => {
+            forgets = false;
+            wire.say(&Message::Choke);
+            wire.say(&Message::Unchoke);
+        }
+        said => match Wire::request(&said) {
+            Some(block) if !forgets => wire.send_block(block),
+            Some(_) if !core::mem::replace(&mut asked, true) => {
+                wire.wake_in(Duration::from_millis(300));
+            }
+            _ => {}
+        },
+    })
+}
+
+#[test]
+fn a_seller_that_does_not_answer_what_its_choke_voided_is_asked_again_after_ten_seconds() {
+    for_seeds(10, |seed| {
+        let mut net = net(15_950 + seed);
+        let content = large_pieces(seed);
+        let shop = Shop::new(&net, 10, 16);
+        shop.puppet(&mut net, &content, forgets_what_it_was_asked_for);
+        let film = buyer_of_large_pieces(&mut net);
+        net.leech(film, &content);
+        let soon = until_complete(&mut net, film, &content, 10);
+        assert!(!soon, "seed {seed}: it did not wait");
+        completes(&mut net, film, &content, 20, seed);
+    });
+}
+
 /// A free peer's ways to promise blocks, and not to send them.
 #[derive(Clone, Copy, Debug)]
 enum Promises {

@@ -22,7 +22,11 @@ const common = { bundle: true, minify: true, target: "es2022", legalComments: "n
 async function build(options) {
   const { outputFiles } = await bundle({ ...common, ...options, write: false });
   for (const { path, text } of outputFiles) {
-    const { code } = await minify(text, { module: options.format === "esm", ecma: 2022, compress: { passes: 3 } });
+    const { code } = await minify(text, {
+      module: options.format === "esm",
+      ecma: 2022,
+      compress: { passes: 3, hoist_funs: true, lhs_constants: false },
+    });
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, code);
   }

@@ -28,7 +28,7 @@
 //! Imports go downwards only; modules on one line never import each other.
 //!
 //! ```text
-//! sorted, journal
+//! sorted, journal, paying
 //! types, time, bitfield
 //! metainfo
 //! wire
@@ -52,6 +52,7 @@ pub mod journal;
 pub mod metainfo;
 #[cfg(all(feature = "native-formats", not(target_arch = "wasm32")))]
 pub mod native;
+mod paying;
 #[cfg(not(feature = "_test"))]
 mod payment;
 #[cfg(feature = "_test")]

@@ -18,7 +18,7 @@ use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 pub use crate::io::*;
-use crate::payment::paying::Paid;
+use crate::paying::Paid;
 use crate::payment::receipts::{self, Receipts};
 use crate::peer::choke::{Choker, UploadSlots};
 use crate::peer::{Identity, SendQueues, TokenBucket, Uplink};

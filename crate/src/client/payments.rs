@@ -10,9 +10,9 @@ use super::{Client, wording};
 use crate::io::{
     ClosedReason, Config, Effect, EffectError, EffectResult, Event, RedeemOutcome, RedeemScope,
 };
+use crate::paying::{Paid, Paying};
 use crate::payment::payee::{ClaimOutcome, Payee, PayeeConfig, RangeId};
 use crate::payment::payer::{AccountInfo, Payer};
-use crate::payment::paying::{Paid, Paying};
 use crate::payment::policy::PayerConfig;
 use crate::payment::receipts::{Changes, Receipt, Receipts, Side};
 use crate::payment::voucher::Vault;

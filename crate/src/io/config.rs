@@ -5,9 +5,9 @@ use core::ops::RangeInclusive;
 
 use alloy_primitives::Address;
 
+use crate::paying::Paying;
 pub use crate::payment::ledger::Credit;
 pub use crate::payment::payee::LEAST_UNITS;
-use crate::payment::paying::Paying;
 use crate::time::Duration;
 use crate::types::{FineUnits, TokenUnits};
 

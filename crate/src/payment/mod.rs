@@ -24,7 +24,6 @@ pub mod ledger;
 mod outgoing;
 pub mod payee;
 pub mod payer;
-pub mod paying;
 pub mod policy;
 pub mod receipts;
 pub mod record;

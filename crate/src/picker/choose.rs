@@ -8,7 +8,7 @@ use super::{
     SAFETY, URGENT,
 };
 use crate::bitfield::Bitfield;
-use crate::payment::paying::Paying;
+use crate::paying::Paying;
 use crate::pieces::{MAX_COPIES, Partial, PieceOwner, Pieces};
 use crate::sorted::Set;
 use crate::time::{Timestamp, Wait};

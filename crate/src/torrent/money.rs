@@ -3,9 +3,9 @@
 //! Owns the machines of one client. With none configured every peer is a plain BitTorrent peer, and
 //! nothing here ever asks for a signature or a chain.
 
+use crate::paying::{Paid, Paying};
 use crate::payment::payee::Payee;
 use crate::payment::payer::{Begun, Payer, PayerConnState};
-use crate::payment::paying::{Paid, Paying};
 use crate::payment::{PayAction, PaymentNeed, PeerPayInfo, TitleKind};
 use crate::sorted::{Map, Set};
 use crate::time::Timestamp;

@@ -29,7 +29,7 @@ use crate::client::edge::{self, Edge};
 use crate::io::{
     Command, Effect, EffectError, EffectResult, Event, IceServer, Input, Output, WebSeedHead,
 };
-use crate::payment::paying::Paid;
+use crate::paying::Paid;
 use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, EffectId, TrackerId, WebRequestId};

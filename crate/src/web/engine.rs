@@ -20,7 +20,7 @@ use crate::io::{
     BuyConfig, Command, Config, Credit, Input, Limits, PaymentConfig, ResalePrice, SellConfig,
     WebSeedUse,
 };
-use crate::payment::paying::{Paid, Paying};
+use crate::paying::{Paid, Paying};
 use crate::payment::record;
 use crate::types::{FineUnits, TokenUnits};
 

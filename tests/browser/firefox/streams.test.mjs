@@ -23,7 +23,7 @@ async function opened(url, wallet, options) {
 }
 
 for (const name of ["hls.js", "shaka-player"])
-  test(`${name} plays a paid stream, changes levels, seeks; the viewer pays for the segments that it loads`, async () => {
+  test(`${name} plays a paid stream, changes levels, seeks; the viewer pays for segments that it loads`, async () => {
     const scene = await watchesPaidStream(name, { opened });
     await watchesAgain(scene);
     await endsWell(scene, name);

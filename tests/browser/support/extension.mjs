@@ -171,8 +171,8 @@ export async function earnedBy(seeder) {
 }
 
 /**
- * What the site was told that it spent in all, and what the seller earned, once both are the same and at least this: what
- * a killed host had paid and not recorded is counted when the seller tells of it.
+ * What the site was told that it spent in all, and what the seller earned, once both are the same and at least this:
+ * what a killed host had paid and not recorded is counted when the seller tells of it.
  */
 export function bothSums(page, seeder, least) {
   return until(

@@ -17,7 +17,7 @@ const MAKING = new RegExp(
   "metainfo::(create|Metainfo>::from_info)|web::(seed::(?!tidy)|storage::(Storage>::(write|begin)_new|NewFiles)" +
     "|page::Pages>::making|data_channel::Bridged)",
 );
-/** What is recorded of a piece that is in the making when a durability cycle begins: only some runs of a visit do so. */
+/** What is recorded of a piece in the making when a durability cycle begins: only some runs of a visit do so. */
 const BY_CHANCE = /ScratchEntry|storage::Unrecorded/;
 const EDITIONS = [
   { name: "full", wasm: "www/npm/wasm", dist: "www/npm/dist", list: "xtask/bindgen/rare.txt" },

@@ -75,7 +75,7 @@ function host({ payer = null, engine = null, money = EMPTY } = {}) {
   return { seen, one };
 }
 
-test("another owner pays after what was spent is counted, and nothing is spent until the engine pays from it", async () => {
+test("another owner pays after what was spent is counted; nothing is spent until the engine pays from it", async () => {
   const { seen, one } = host({ payer: before(false), engine: OWNER });
   assert.equal(await one().payFrom(A, OTHER), true);
   assert.deepEqual(seen.steps, ["closes", "keep", "engine"]);

@@ -12,14 +12,15 @@ if (!existsSync("THIRD-PARTY-LICENSES")) {
 for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(`../../${name}`, name);
 // What names other documents of the repository, and its tests, leads nowhere in a package. Only a link to the package's
 // own README stays one.
-const README = "../www/npm/";
+const README = "](../www/npm/README.md";
+const KEPT = "](https:README.md";
 const unlinked = (text) =>
   text
     .replace(/^## Shown by$[\s\S]*/m, "")
-    .replaceAll(`](${README}README.md`, "](https:README.md")
+    .replaceAll(README, KEPT)
     .replace(/ \(\[[^\]]+\]\((?!https?:|#)[^)]*\)\)|: see \[[^\]]+\]\((?!https?:|#)[^)]*\)/g, "")
     .replace(/\[([^\]]+)\]\((?!https?:|#)[^)]*\)/g, "$1")
-    .replaceAll("](https:README.md", "](../README.md");
+    .replaceAll(KEPT, "](../README.md");
 const read = (name) => readFileSync(`../../docs/${name}.md`, "utf8");
 const [, element] = read("page").split(/^(?=## The element$)/m);
 if (!element) throw new Error('docs/page.md has no heading "The element"');

@@ -12,7 +12,7 @@ import { README, recipe } from "../support/readme.mjs";
 const NODE = "http://127.0.0.1:8545";
 const UNITS = 10_000_000_000n;
 
-test("the README's lines make a vault and play money on a chain of this machine, and a film is sold there", async () => {
+test("the README's lines make a vault and play money on a chain of this machine, and a film is sold", async () => {
   const { commands } = recipe("Trying it with play money");
   const [anvil, made] = [await Anvil.start(), folder("play-money")];
   const here = (text) => text.replaceAll(NODE, anvil.url);

@@ -12,12 +12,12 @@ if (!existsSync("THIRD-PARTY-LICENSES")) {
 for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(`../../${name}`, name);
 // What names other documents of the repository, and its tests, leads nowhere in a package. Only a link to the package's
 // own README stays one.
-const README = "](../www/npm/README.md";
+const README = "../www/npm/";
 const KEPT = "](https:README.md";
 const unlinked = (text) =>
   text
     .replace(/^## Shown by$[\s\S]*/m, "")
-    .replaceAll(README, KEPT)
+    .replaceAll(`](${README}README.md`, KEPT)
     .replace(/ \(\[[^\]]+\]\((?!https?:|#)[^)]*\)\)|: see \[[^\]]+\]\((?!https?:|#)[^)]*\)/g, "")
     .replace(/\[([^\]]+)\]\((?!https?:|#)[^)]*\)/g, "$1")
     .replaceAll(KEPT, "](../README.md");

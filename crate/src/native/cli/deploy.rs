@@ -355,6 +355,7 @@ pub(super) fn find_block(deployer: &Deployer, address: Address) -> Result<u64, C
     Ok(found.unwrap_or(0))
 }
 
+/// A transaction's end, for the operator.
 pub(super) fn say_sent(what: &str, sent: &Sent) {
     let gas: u64 = sent.receipt.gas_used.saturating_to();
     complain(&format!(

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, U256};
 use serde_json::{Value, json};
 
 use super::args::{ChainArgs, load_key, load_session_key};
-use super::deploy::{note_dir, sent_json};
+use super::deploy::{note_dir, say_sent, sent_json};
 use super::output::{CliError, complain, long_duration, parse_tokens, say, say_json, tokens, utc};
 use super::owner_args::{
     ClaimArgs, DepositArgs, ExitArgs, OwnerArgs, SessionArgs, TopUpArgs, WithdrawArgs,
@@ -373,12 +373,7 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn note(&mut self, what: &str, sent: &Sent) {
-        let gas: u64 = sent.receipt.gas_used.saturating_to();
-        complain(&format!(
-            "{what}: transaction {} in block {}, {gas} gas",
-            sent.hash,
-            sent.block()
-        ));
+        say_sent(what, sent);
         self.done.push(sent_json(what, sent));
     }
 

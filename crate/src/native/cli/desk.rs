@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::args::load_key;
-use super::deploy::{note_dir, sent_json};
+use super::deploy::{note_dir, say_sent, sent_json};
 use super::deployment;
 use super::output::{CliError, complain};
 use super::owner_args::FeeArgs;
@@ -131,12 +131,7 @@ impl Desk {
     }
 
     pub(super) fn note(&mut self, what: &str, sent: &Sent) {
-        let gas: u64 = sent.receipt.gas_used.saturating_to();
-        complain(&format!(
-            "{what}: transaction {} in block {}, {gas} gas",
-            sent.hash,
-            sent.block()
-        ));
+        say_sent(what, sent);
         self.done.push(sent_json(what, sent));
     }
 

@@ -172,18 +172,20 @@ export async function earnedBy(seeder) {
 
 /**
  * What the site was told that it spent in all, and what the seller earned, once both are the same and at least this:
- * what a killed host had paid and not recorded is counted when the seller tells of it.
+ * what a killed host had paid and not recorded is counted when the seller tells of it, and half a minute later where no
+ * title's records show it (`EXPLAINED_WITHIN`).
  */
 export function bothSums(page, seeder, least) {
   return until(
     async () => [BigInt((await spentBySite(page))[1]), await earnedBy(seeder)],
     ([spent, earned]) => spent === earned && spent >= least,
+    60_000,
   );
 }
 
-/** Looks ten times a second until it is so, or half a minute is over: a page that asks more often is refused. */
-export async function until(look, fits) {
-  for (const end = Date.now() + 30_000; ; await setTimeout(100)) {
+/** Looks ten times a second until it is so, or the time is over: a page that asks more often is refused. */
+export async function until(look, fits, limitMs = 30_000) {
+  for (const end = Date.now() + limitMs; ; await setTimeout(100)) {
     const now = await look();
     if (fits(now) || Date.now() > end) return now;
   }

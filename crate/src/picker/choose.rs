@@ -514,6 +514,7 @@ impl Choice<'_> {
     /// Whether the free peers together would be late with the `missing` bytes of a piece, and some seller would bring
     /// it sooner. One peer alone brings a paid piece, so the free peers neither begin this one nor go on with it.
     fn leaves_to_sellers(&mut self, piece: PieceIndex, due: Timestamp, missing: u64) -> bool {
+        // Without payments nobody sells, and the compiler leaves the rest out.
         if Paying::HERE.is_none() || !self.sellers.has(piece.0) {
             return false;
         }

@@ -21,8 +21,8 @@ export interface Kept {
   payers: Map<string, string>;
   /** The sites that could pay last. */
   could: string[];
-  /** Whose account it is; null: no owner was named. */
-  owner: string | null;
+  /** Whose account it is; null: no owner was named; undefined: as in {@link Book}. */
+  owner: string | null | undefined;
 }
 
 export class Book {
@@ -51,7 +51,7 @@ export class Book {
       costs: new Map(costs),
       payers: new Map(payers),
       could: this.#could,
-      owner: this.#owner ?? null,
+      owner: this.#owner,
     };
   }
 

@@ -97,3 +97,11 @@ test("the book has a bound", () => {
   for (let i = 0; i < 3_000; i++) one.pays(String(i), A, 0n);
   assert.deepEqual([one.payers.size, one.costs.size], [1_024, 1_024]);
 });
+
+test("a count that says no owner is the first one's who is named, also when it was kept again meanwhile", () => {
+  const { owner: _, ...before } = book().kept();
+  const again = new Book(new Book(before).kept());
+  again.countsFor(A);
+  again.sum(130n, 1);
+  assert.equal(again.pending, 30n);
+});

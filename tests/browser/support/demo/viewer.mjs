@@ -246,7 +246,7 @@ export class Viewer {
     });
   }
 
-  /** Resolves when the numbers of money stand still over several looks: everything in flight has arrived. */
+  /** Resolves when the numbers of money agree and stand still over several looks: all in flight has arrived. */
   async settled() {
     await this.tab.evaluate(() => (window.demoSettled = { key: "", times: 0 }));
     await this.tab.until(
@@ -256,7 +256,9 @@ export class Viewer {
         const { uploaded, earnedFine, spentFine } = await app.title.current.look();
         const key = [money?.spentFine, money?.redeemableFine, uploaded, earnedFine, spentFine].join();
         const settled = window.demoSettled;
-        settled.times = settled.key === key ? settled.times + 1 : 0;
+        // The account's sum is exact at once, the only title's when its records are stored.
+        const isStored = spentFine === (money?.spentFine ?? 0n);
+        settled.times = isStored && settled.key === key ? settled.times + 1 : 0;
         settled.key = key;
         return settled.times >= 5;
       },

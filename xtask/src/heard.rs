@@ -56,11 +56,12 @@ impl Heard {
     }
 }
 
-/// A failed test of cargo, of its panic, of `node --test`, of our runners and of forge, and a stage that failed.
+/// A failed test of cargo, of its panic, of `node --test`, of our runners and of forge, a stage that failed, and the
+/// state in which a play-through failed.
 fn names_a_failure(line: &str) -> bool {
     let line = line.trim_start();
     let stage = line.starts_with("== ") && line.contains(": FAILED after ");
-    let starts = ["FAILED  ", "not ok ", "\u{2716} ", "[FAIL"];
+    let starts = ["FAILED  ", "state   ", "not ok ", "\u{2716} ", "[FAIL"];
     let panicked = line.starts_with("thread '") && line.contains("panicked at ");
     let cargo = line.starts_with("test ") && line.ends_with(" ... FAILED");
     stage || panicked || cargo || starts.iter().any(|start| line.starts_with(start))
@@ -85,6 +86,7 @@ mod tests {
             "AssertionError [ERR_ASSERTION]: 1 <= 0",
             "    at redeemed (round.test.mjs:55:10)",
             "ok      payments/other: it works",
+            "state   viewer-1: {}",
             "not ok 3 - a name",
             "[FAIL: revert] testSlash() (gas: 7)",
             "== test: npm: FAILED after 3.2 s",

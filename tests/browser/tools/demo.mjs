@@ -78,17 +78,22 @@ try {
 } catch (error) {
   report.check("the play-through went through", false, error.stack ?? error);
   for (const seeder of open_.filter((one) => one instanceof Seeder))
-    console.log(`  seeder: ${JSON.stringify(await seeder.ask("stats").catch((lost) => lost.message))}`);
+    atFailure("seeder", JSON.stringify(await seeder.ask("stats").catch((lost) => lost.message)));
   for (const viewer of open_.filter((one) => one instanceof Viewer)) {
     await viewer.screenshot("at-failure", { fullPage: true }).catch(() => undefined);
     for (const problem of viewer.problems.slice(0, 10)) console.log(`  ${viewer.name}: ${problem}`);
-    console.log(`  ${viewer.name}: ${await viewer.state().catch((lost) => lost.message)}`);
+    atFailure(viewer.name, await viewer.state().catch((lost) => lost.message));
   }
 } finally {
   for (const one of open_.toReversed()) await one.close().catch((error) => console.log(`closing: ${error.message}`));
   good = await report.finish(config.report ?? join(folder, "report.json"));
 }
 process.exit(good ? 0 : 1);
+
+/** A line that `cargo xtask test` tells again at its end (xtask/src/heard.rs). */
+function atFailure(name, state) {
+  console.log(`state   ${name}: ${state.slice(0, 4000)}`);
+}
 
 /** One viewer from the empty page to the whole file. */
 async function watch(viewer, wallet, original) {

@@ -65,11 +65,11 @@ export class Viewer {
       const state = {
         dataset: { ...document.body.dataset },
         banner: document.querySelector("#banner").hidden ? "" : document.querySelector("#banner").textContent.trim(),
-        client: app.look,
         look,
+        comings: window.demoComings?.slice(-10),
+        client: app.look,
         log: log.slice(0, 20),
         notes: window.demoNotes,
-        comings: window.demoComings,
       };
       return JSON.stringify(state, (_, value) => (typeof value === "bigint" ? String(value) : value));
     });

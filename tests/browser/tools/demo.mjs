@@ -95,13 +95,13 @@ function atFailure(name, state) {
   console.log(`state   ${name}: ${state.slice(0, 4000)}`);
 }
 
-/** One viewer from the empty page to the whole file. */
+/** One viewer from the empty page to the whole file: the first one, whose only seller is the seeder, or the second. */
 async function watch(viewer, wallet, original) {
   console.log(`\n${viewer.name}, ${viewer.tab.browser}`);
   report.fact(`${viewer.name} browser`, viewer.tab.browser);
   report.check(`${viewer.name}: the wallet is not asked before a gesture`, (await viewer.prompts()).length === 0);
   await viewer.screenshot("open");
-  const offer = await viewer.openMagnet(page.magnet);
+  const offer = await viewer.openMagnet(page.magnet, free ? 0 : wallet);
   report.check(`${viewer.name}: nothing was uploaded before it was agreed to`, offer.uploaded === 0 && !offer.sharing);
   report.check(
     `${viewer.name}: a wallet is offered exactly when money is asked`,

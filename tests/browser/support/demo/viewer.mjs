@@ -80,11 +80,19 @@ export class Viewer {
     return this.tab.evaluate(() => structuredClone(window.__pieceworkDevWallet?.prompts ?? []));
   }
 
-  /** Opens the magnet link by hand and waits until the offer is complete. */
-  async openMagnet(magnet) {
+  /**
+   * Opens the magnet link by hand and waits until the offer is complete, with the price of so many sellers: the page
+   * proposes a deposit that is enough at the highest of them. One that comes later would be paid out of a deposit for
+   * the price of the first, which may be used up before the end.
+   */
+  async openMagnet(magnet, sellers) {
     await this.tab.fill("#magnet", magnet);
     await this.tab.press("#magnet", "Enter");
     await this.tab.until(() => document.body.dataset.phase === "offer");
+    await this.tab.until((sellers) => {
+      const peers = window.pieceworkPlayer.app.title.look?.peers ?? [];
+      return peers.filter(({ buying }) => (buying.pricePerGB ?? 0n) > 0n).length >= sellers;
+    }, sellers);
     await this.tab.until(() => !document.querySelector("#play").disabled);
     return this.tab.evaluate(() => ({
       title: document.querySelector("#title-name").textContent,

@@ -9,6 +9,7 @@ mod adversary;
 mod bond;
 mod decimals;
 mod drippers;
+mod keeping;
 mod levels;
 mod payees;
 mod payers;

@@ -19,6 +19,11 @@ pub enum Event {
         /// The torrent; its pieces can be fetched and served from now on.
         info_hash: InfoHash,
     },
+    /// What is known of a torrent's title changed: [`crate::client::Client::title`] has it.
+    Title {
+        /// The torrent; its metadata is known.
+        info_hash: InfoHash,
+    },
     /// A piece was verified and stored.
     PieceDone {
         /// The torrent that the piece is of.

@@ -46,13 +46,8 @@ impl Described {
                 (Some(signed), fault)
             }
         };
-        let id = title.as_ref().map(|signed| signed.title.id());
-        let other = match (id, content) {
-            (Some(id), Some(content)) if id != content => Some(format!(
-                "the torrent is sold under {content} (pw.content), and its title's id is {id}"
-            )),
-            _ => None,
-        };
+        let other = title.as_ref().map(|signed| signed.check_id(content));
+        let other = other.and_then(|fits| Some(fits.err()?.to_string()));
         Described {
             info_hash: metainfo.info_hash,
             title,

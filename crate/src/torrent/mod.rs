@@ -394,6 +394,7 @@ impl Torrent {
             content.picker.peer_gone(&mut content.pieces, conn);
         }
         self.metadata.peer_gone(conn);
+        self.titles.peer_gone(conn);
         if peer.in_payments {
             ctx.money.disconnected(ctx.now, conn);
         }

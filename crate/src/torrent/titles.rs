@@ -1,17 +1,27 @@
 //! What a publisher says of this torrent and signed (docs/titles.md), and what that lets be bought.
 //!
-//! Owns whether there is a title and whether it fits. Invariant: nothing is bought while a title does not fit, or while
+//! Owns whether there is a title and whether it fits, and its exchange with peers (`pw_title`). Peers bring it only to
+//! who has a link that says whose title it is to be: anybody can sign a title of any content. Each peer is asked once.
+//!
+//! Invariant: nothing is bought while a title does not fit, or while
 //! the signer that the link names has signed none that is here. A build without payments looks at no title.
 
 use bytes::Bytes;
 
 use alloy_primitives::{Address, B256};
 
+use super::messages::protocol;
 use super::{Buying, Context, EffectOwner, Torrent, record_key};
 use crate::io::{ClosedReason, Event, TitleStanding};
 use crate::paying::Paying;
+use crate::peer::HandshakeStage;
+use crate::sorted::{Map, Set};
 use crate::title::SignedTitle;
-use crate::types::Durability;
+use crate::types::{ConnectionId, Durability};
+use crate::wire::Message;
+use crate::wire::extension::{
+    EXTENDED_HANDSHAKE_ID, ExtendedHandshake, PW_TITLE_NAME, TitleClaim, TitleMessage,
+};
 
 /// The title of one torrent, as far as it is known.
 #[derive(Debug, Default)]
@@ -20,12 +30,35 @@ pub(super) struct Titles {
     signed: Option<Box<SignedTitle>>,
     /// Why the one that is here does not fit.
     fault: Option<String>,
+    /// What its handshakes say of it.
+    claim: Option<TitleClaim>,
+    /// Peers that were asked for the title that they claim; `None`: the answer came.
+    asked: Map<ConnectionId, Option<TitleClaim>>,
+    /// Peers that it was sent to.
+    sent: Set<ConnectionId>,
+}
+
+impl Titles {
+    /// A peer left.
+    pub(super) fn peer_gone(&mut self, conn: ConnectionId) {
+        if Paying::HERE.is_some() {
+            self.asked.remove(&conn);
+            self.sent.remove(&conn);
+        }
+    }
+}
+
+fn claim_of(signed: &SignedTitle) -> TitleClaim {
+    TitleClaim {
+        publisher: signed.title.publisher,
+        id: signed.title.id(),
+    }
 }
 
 impl Torrent {
     /// What is known of its title.
     pub fn title(&self) -> TitleStanding {
-        let Titles { signed, fault } = &self.titles;
+        let Titles { signed, fault, .. } = &self.titles;
         match (Paying::HERE, &self.content, signed, fault) {
             (None, ..) | (_, None, ..) => TitleStanding::Unknown,
             (_, _, Some(signed), _) => TitleStanding::Fits(signed.clone()),
@@ -37,7 +70,7 @@ impl Torrent {
 
     /// No block is paid for: the title does not fit, or the signer that the link names has none here.
     pub(super) fn title_forbids_buying(&self) -> bool {
-        let Titles { signed, fault } = &self.titles;
+        let Titles { signed, fault, .. } = &self.titles;
         Paying::HERE.is_some() && signed.is_none() && (fault.is_some() || self.options.by.is_some())
     }
 
@@ -61,6 +94,9 @@ impl Torrent {
             self.look_at_titles(ctx, came, kept);
         } else if self.options.by.is_some() {
             self.title_changed(ctx);
+        }
+        if self.lacks_title() {
+            self.ask_for_titles(ctx);
         }
     }
 
@@ -98,9 +134,11 @@ impl Torrent {
             return;
         }
         self.options.by = Some(by);
+        self.titles.claim = None;
         let signed = self.titles.signed.take();
         let signer = signed.as_ref().map(|signed| signed.title.publisher);
         if signer == Some(Address::from(by)) {
+            self.titles.claim = signed.as_deref().map(claim_of);
             self.titles.signed = signed;
         } else {
             self.options.content = content;
@@ -129,10 +167,9 @@ impl Torrent {
         if self.options.content.is_none() && !signed.registry.address.is_zero() {
             self.options.content = Some(signed.title.id().0);
         }
-        self.titles = Titles {
-            signed: Some(signed),
-            fault: None,
-        };
+        self.titles.claim = Some(claim_of(&signed));
+        self.titles.signed = Some(signed);
+        self.titles.fault = None;
         self.title_changed(ctx);
     }
 
@@ -157,6 +194,9 @@ impl Torrent {
         if self.title_forbids_buying() {
             self.leave_sellers(ctx);
         }
+        if self.titles.claim.is_some() {
+            self.claim_title(ctx);
+        }
         ctx.out.event(Event::Title {
             info_hash: self.info_hash,
         });
@@ -171,5 +211,126 @@ impl Torrent {
                 self.close(ctx, conn, reason);
             }
         }
+    }
+
+    /// What its handshakes say of the title.
+    pub(super) fn title_claim(&self) -> Option<TitleClaim> {
+        self.titles.claim
+    }
+
+    /// Peers whose handshake is through already are told of the title by another one (BEP 10).
+    #[inline(never)]
+    fn claim_title(&mut self, ctx: &mut Context) {
+        let speaks = |extensions: &ExtendedHandshake| extensions.id_of(PW_TITLE_NAME).is_some();
+        let told = (self.peers.iter())
+            .filter(|p| p.stage == HandshakeStage::Active && p.extended)
+            .filter(|p| p.extensions.as_ref().is_none_or(speaks));
+        let told: Vec<ConnectionId> = told.map(|peer| peer.connection).collect();
+        for conn in told {
+            let payload = self.our_extensions(ctx).encode();
+            let id = EXTENDED_HANDSHAKE_ID;
+            self.send(ctx, conn, &Message::Extended { id, payload });
+        }
+    }
+
+    /// The link says whose title it is to be, or which, and it is not here.
+    pub(super) fn lacks_title(&self) -> bool {
+        let Titles { signed, .. } = &self.titles;
+        let is_named = self.options.by.is_some() || self.options.content.is_some();
+        Paying::HERE.is_some() && is_named && signed.is_none() && self.content.is_some()
+    }
+
+    /// It is the one that the link names.
+    fn is_named(&self, claim: &TitleClaim) -> bool {
+        let by = self.options.by.map(Address::from);
+        let id = self.options.content.map(B256::from);
+        by.is_none_or(|by| by == claim.publisher) && id.is_none_or(|id| id == claim.id)
+    }
+
+    #[inline(never)]
+    fn ask_for_titles(&mut self, ctx: &mut Context) {
+        for conn in self.peers.connections() {
+            self.ask_for_title(ctx, conn);
+        }
+    }
+
+    /// Asks a peer that claims to have the title that the link names, if it was not asked before.
+    #[inline(never)]
+    pub(super) fn ask_for_title(&mut self, ctx: &mut Context, conn: ConnectionId) {
+        let extensions = (self.peers.get(conn)).and_then(|peer| peer.extensions.as_ref());
+        let claim = extensions.and_then(|extensions| extensions.title);
+        if let Some(claim) = claim.filter(|claim| self.is_named(claim))
+            && !self.titles.asked.contains_key(&conn)
+        {
+            self.titles.asked.insert(conn, Some(claim));
+            self.send_title_message(ctx, conn, &TitleMessage::Request);
+        }
+    }
+
+    fn send_title_message(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        message: &TitleMessage,
+    ) {
+        let peer = self.peers.get(conn);
+        if let Some(id) = peer.and_then(|peer| peer.extension_id(PW_TITLE_NAME)) {
+            let payload = message.encode();
+            self.send(ctx, conn, &Message::Extended { id, payload });
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn title_message(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        payload: &Bytes,
+    ) -> Result<(), ClosedReason> {
+        let message =
+            TitleMessage::decode(payload).map_err(|e| ClosedReason::Protocol(e.to_string()))?;
+        match message {
+            TitleMessage::Request => self.title_requested(ctx, conn),
+            TitleMessage::Reject => {
+                if let Some(claim) = self.titles.asked.get_mut(&conn) {
+                    *claim = None;
+                }
+            }
+            TitleMessage::Title(title) => return self.title_sent(ctx, conn, title),
+            TitleMessage::Unknown => {}
+        }
+        Ok(())
+    }
+
+    /// Each peer gets it once.
+    fn title_requested(&mut self, ctx: &mut Context, conn: ConnectionId) {
+        let title = self.content.as_ref().and_then(|c| c.meta.title.clone());
+        let fits = self.titles.signed.is_some();
+        let answer = match title {
+            Some(title) if fits && self.titles.sent.insert(conn) => TitleMessage::Title(title),
+            _ => TitleMessage::Reject,
+        };
+        self.send_title_message(ctx, conn, &answer);
+    }
+
+    /// A title that is not the one that its sender claimed, or not of this content, is a lie, whoever signed it.
+    fn title_sent(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        title: Bytes,
+    ) -> Result<(), ClosedReason> {
+        let asked = self.titles.asked.get_mut(&conn).and_then(Option::take);
+        let claim = asked.ok_or_else(|| protocol("a title that nobody asked for"))?;
+        let length = (self.content.as_ref()).map_or(0, |c| c.pieces.geometry().total_length());
+        let signed = (SignedTitle::from_bytes(&title).ok())
+            .filter(|signed| claim_of(signed) == claim)
+            .filter(|signed| signed.check(self.info_hash, length, None).is_ok())
+            .ok_or(ClosedReason::Corrupt)?;
+        // Another link may have been taken up since, or another peer was faster.
+        if self.lacks_title() && self.is_named(&claim) {
+            self.adopt_title(ctx, title, Box::new(signed));
+        }
+        Ok(())
     }
 }

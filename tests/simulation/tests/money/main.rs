@@ -22,5 +22,6 @@ mod royalties;
 mod scene;
 mod spoilers;
 mod steps;
+mod titles;
 mod watching;
 mod web_seeds;

@@ -6,6 +6,7 @@ use crate::io::{
 };
 use crate::metainfo::magnet::bare_info_hash;
 use crate::metainfo::{MagnetLink, Metainfo};
+use crate::paying::Paying;
 use crate::torrent::Torrent;
 use crate::types::InfoHash;
 
@@ -304,7 +305,7 @@ impl Client {
             if let Some(max_price) = options.max_price {
                 self.with_torrent(info_hash, |torrent, _| torrent.set_max_price(max_price));
             }
-            if let Some(by) = options.by {
+            if let (Some(by), Some(_)) = (options.by, Paying::HERE) {
                 let content = options.content;
                 self.with_torrent(info_hash, |torrent, ctx| {
                     torrent.pin_title(ctx, by, content)

@@ -11,6 +11,7 @@ use super::{Content, Context, EffectOwner, Phase, Purpose, Torrent, record_key, 
 use crate::bitfield::Bitfield;
 use crate::io::{CheckExisting, EffectError, EffectResult, Event, StorageOp};
 use crate::metainfo::{Geometry, Metainfo, magnet::MAX_MAGNET_LEN};
+use crate::paying::Paying;
 use crate::payment::payer::Begun;
 use crate::picker::Picker;
 use crate::pieces::{Pieces, Standing};
@@ -26,7 +27,7 @@ impl Torrent {
     /// The metadata is there: storage is opened and checked.
     pub fn set_metainfo(&mut self, ctx: &mut Context, meta: Metainfo) {
         if self.content.is_some() {
-            if let Some(title) = &meta.title {
+            if let (Some(title), Some(_)) = (&meta.title, Paying::HERE) {
                 self.title_came(ctx, title);
             }
             return;

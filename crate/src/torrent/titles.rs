@@ -199,6 +199,7 @@ impl Torrent {
         }
         ctx.out.event(Event::Title {
             info_hash: self.info_hash,
+            standing: self.title(),
         });
     }
 

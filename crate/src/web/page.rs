@@ -721,7 +721,7 @@ fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer
         }
         "title" => {
             let title = driver.look(|core| core.title(info_hash));
-            return Ok(snapshot::title(title.as_ref()));
+            return Ok(title.map_or(JsValue::NULL, |title| snapshot::title(&title)));
         }
         "source" => {
             let meta = driver.look(|core| core.metainfo(info_hash));

@@ -218,16 +218,15 @@ fn peer_payment(payment: &PeerPayment) -> JsValue {
     ])
 }
 
-/// What is known of a title, for pages: null if the torrent is gone.
-pub fn title(title: Option<&TitleStanding>) -> JsValue {
+/// What is known of a title, for pages.
+pub fn title(title: &TitleStanding) -> JsValue {
     let name: &str = match title {
-        None => return JsValue::NULL,
-        Some(TitleStanding::Unknown) => "unknown",
-        Some(TitleStanding::Unsigned) => "unsigned",
-        Some(TitleStanding::Awaited) => "awaited",
-        Some(TitleStanding::Fits(signed)) if Paying::HERE.is_some() => return signed_title(signed),
-        Some(TitleStanding::Fits(_)) => "unknown",
-        Some(TitleStanding::Wrong(why)) => return object(&[("wrong", why.as_str().into())]),
+        _ if Paying::HERE.is_none() => "unknown",
+        TitleStanding::Unknown => "unknown",
+        TitleStanding::Unsigned => "unsigned",
+        TitleStanding::Awaited => "awaited",
+        TitleStanding::Fits(signed) => return signed_title(signed),
+        TitleStanding::Wrong(why) => return object(&[("wrong", why.as_str().into())]),
     };
     name.into()
 }
@@ -312,7 +311,7 @@ pub fn receipts(lines: &[Receipt], names: &[(InfoHash, String)]) -> JsValue {
 pub fn event(event: &Event) -> Option<JsValue> {
     let (name, info_hash, more): (&str, Option<InfoHash>, Option<(&str, JsValue)>) = match event {
         Event::Ready { info_hash } => ("ready", Some(*info_hash), None),
-        Event::Title { info_hash } => ("title", Some(*info_hash), None),
+        Event::Title { info_hash, .. } => ("title", Some(*info_hash), None),
         Event::PieceDone { info_hash, piece } => (
             "piece",
             Some(*info_hash),

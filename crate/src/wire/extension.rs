@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::metainfo::bencode::{BencodeError, Document, Item, Limits, Value};
 use crate::metainfo::{MAX_INFO_LEN, MAX_TITLE_LEN};
+use crate::paying::Paying;
 use crate::sorted::Map;
 
 /// Extension message id of the extended handshake itself (BEP 10).
@@ -150,7 +151,9 @@ impl ExtendedHandshake {
                 }
                 b"pay" => handshake.pay = read_pay(value),
                 b"reqq" => handshake.reqq = value.as_u32(),
-                b"title" => handshake.title = value.as_bytes().and_then(TitleClaim::read),
+                b"title" if Paying::HERE.is_some() => {
+                    handshake.title = value.as_bytes().and_then(TitleClaim::read)
+                }
                 b"upload_only" => handshake.upload_only = value.as_int().is_some_and(|n| n != 0),
                 b"v" => handshake.v = client_name(value),
                 _ => {}
@@ -176,7 +179,7 @@ impl ExtendedHandshake {
         if let Some(v) = &self.v {
             entries.insert(b"v", Item::str(v));
         }
-        if let Some(title) = &self.title {
+        if let (Some(title), Some(_)) = (&self.title, Paying::HERE) {
             let claim = [&title.publisher[..], &title.id[..]].concat();
             entries.insert(b"title", Item::bytes(claim));
         }

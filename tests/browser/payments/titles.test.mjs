@@ -114,7 +114,7 @@ test("a link that names its publisher gets the title from a peer before anything
   const unsigned = await scene.seeder([title], 20_000_000);
   const by = (link, publisher) => `${link}&pw.by=${publisher}`;
   await page.run(`(async () => {
-    window.told = [];
+    [window.told, window.fetched] = [[], []];
     window.torrent = await client.add("${by(title.magnet, signed.told.publisher)}", { onDemand: false });
     torrent.on("title", () => told.push([torrent.signature, client.stats().then(({ money }) => money.vouchersSigned)]));
     await torrent.ready;

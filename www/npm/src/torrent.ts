@@ -6,6 +6,7 @@ import { FILE, noWire, refuse, renamed, TORRENT } from "./habits.js";
 import type { PaymentLack } from "./lack.js";
 import { Live, holds } from "./live.js";
 import { typeOf, typeOfBytes } from "./mime.js";
+import { PAYS } from "./paying.js";
 import type { Decimal } from "./payments.js";
 import { follow } from "./playhead.js";
 import { STREAM_PATH, type FromEngine } from "./protocol.js";
@@ -547,7 +548,7 @@ export class Torrent extends Emitter<TorrentEvents> {
       if (file.path.length > 0) this.files.push(new TorrentFile(place, file, this.#host));
       offset += file.length;
     }
-    await this.#lookAtTitle().catch(() => undefined);
+    if (PAYS) await this.#lookAtTitle().catch(() => undefined);
     this.#becomeReady();
     this.emit("ready", this);
     this.emit("metadata", this);
@@ -573,6 +574,7 @@ export class Torrent extends Emitter<TorrentEvents> {
         this.refresh().catch((error: Error) => this.emit("error", { error }));
         break;
       case "title":
+        if (!PAYS) break;
         this.#lookAtTitle().then(
           () => this.emit("title", this),
           () => undefined,

@@ -19,7 +19,8 @@ use piecework_simulation::{Content, NodeId, Said, Script, SessionKey, SimNet, Wi
 
 use crate::common::{banned_by, closings, within_bounds};
 use crate::scene::{
-    BLOCKS, buyer, buyer_config, content, net, revealed, seller, sent, until_complete,
+    BLOCKS, buyer, buyer_config, content, net, revealed, seller, seller_config, sent, unit,
+    until_complete,
 };
 
 const SEEDS: u64 = 24;
@@ -431,7 +432,7 @@ fn a_seller_by_link_sells_under_the_id_once_it_has_the_title_and_passes_it_on() 
         let title = signed(&plain, &publisher(1));
         let first = seller(&mut net, 1, &with_title(&plain, &title));
         // It buys by link, and sells on.
-        let mut config = crate::scene::seller_config(&net, 2, crate::scene::unit());
+        let mut config = seller_config(&net, 2, unit());
         if let (Some(own), Some(buys)) = (&mut config.payment, buyer_config(&net).payment) {
             own.buy = buys.buy;
         }
@@ -470,5 +471,69 @@ fn the_last_link_says_whose_title_it_is_to_be() {
         net.add(node, pinned(&plain, &publisher(1)), AddOptions::default());
         assert!(until_complete(&mut net, node, &plain, 300), "seed {seed}");
         assert!(fits(&net, node, &plain), "seed {seed}");
+    });
+}
+
+#[test]
+fn a_seller_without_the_title_gets_it_from_its_buyer_and_quotes_its_id() {
+    for_seeds(SEEDS, |seed| {
+        let mut net = net(seed);
+        let plain = content(seed);
+        let title = signed(&plain, &publisher(1));
+        net.watch_content(&plain);
+        // It has all the bytes, and knows nothing but its link.
+        let config = seller_config(&net, 1, unit());
+        let seller = net.node(config);
+        net.disk(seller).place(&plain);
+        let options = AddOptions {
+            check: CheckExisting::Recheck,
+            ..AddOptions::default()
+        };
+        net.add(seller, pinned(&plain, &publisher(1)), options);
+        let node = buyer(&mut net);
+        net.leech(node, &with_title(&plain, &title));
+        assert!(until_complete(&mut net, node, &plain, 300), "seed {seed}");
+        net.run_for(seconds(5));
+        assert!(fits(&net, seller, &plain), "seed {seed}");
+        assert_eq!(revealed(&net, node, 1), BLOCKS, "seed {seed}");
+        sold_under(&mut net, seller, &title);
+    });
+}
+
+#[test]
+fn a_title_that_comes_while_blocks_are_bought_counts_for_what_is_promised_later() {
+    for_seeds(SEEDS, |seed| {
+        let mut net = net(seed);
+        let plain = content(seed);
+        let title = signed(&plain, &publisher(1));
+        let unsigned = seller(&mut net, 1, &plain);
+        let node = buyer(&mut net);
+        net.leech(node, &plain);
+        let begun = net.run_until(seconds(300), |net| revealed(net, node, 1) > 0);
+        assert!(begun, "seed {seed}");
+        let titled = with_title(&plain, &title);
+        net.leech(node, &titled);
+        let promised = net.snapshot(node).money.vouchers_signed;
+        let honest = seller(&mut net, 2, &titled);
+        assert!(until_complete(&mut net, node, &plain, 300), "seed {seed}");
+        net.run_for(seconds(5));
+        assert!(fits(&net, node, &plain), "seed {seed}");
+        let bought = [1, 2].map(|payee| revealed(&net, node, payee));
+        assert_eq!(
+            bought.iter().sum::<u64>(),
+            BLOCKS,
+            "seed {seed}: {bought:?}"
+        );
+        // Serials worth six blocks each: more than the promises of that time were worth went to the other.
+        assert!(bought[0] <= promised * 4 * 6, "seed {seed}: {bought:?}");
+        net.redeem_all(unsigned);
+        net.redeem_all(honest);
+        for paid in net.vault.log() {
+            let id = match paid.payee == Address::repeat_byte(1) {
+                true => B256::ZERO,
+                false => title.title.id(),
+            };
+            assert_eq!(paid.voucher.content, id, "seed {seed}");
+        }
     });
 }

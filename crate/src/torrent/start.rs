@@ -114,8 +114,10 @@ impl Torrent {
         if !self.web_seeds.named().is_empty() {
             link.web_seeds = self.web_seeds.named().to_vec();
         }
-        link.content = self.options.content.or(known.content);
         link.by = self.options.by.or(known.by);
+        // The id of another signer's title is not of this one's.
+        let known_id = known.content.filter(|_| link.by == known.by);
+        link.content = self.options.content.or(known_id);
         if link == known {
             return None;
         }

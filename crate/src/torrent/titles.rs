@@ -3,12 +3,11 @@
 //! Owns whether there is a title and whether it fits, and its exchange with peers (`pw_title`). Peers bring it only to
 //! who has a link that says whose title it is to be: anybody can sign a title of any content. Each peer is asked once.
 //!
-//! Invariant: nothing is bought while a title does not fit, or while
-//! the signer that the link names has signed none that is here. A build without payments looks at no title.
-
-use bytes::Bytes;
+//! Invariant: nothing is bought while a title does not fit, or while the signer that the link names has signed none
+//! that is here. A build without payments looks at no title.
 
 use alloy_primitives::{Address, B256};
+use bytes::Bytes;
 
 use super::messages::protocol;
 use super::{Buying, Context, EffectOwner, Torrent, record_key};

@@ -468,9 +468,23 @@ fn the_last_link_says_whose_title_it_is_to_be() {
         };
         assert!(why.starts_with("the link is of 0x"), "{why}");
         assert_eq!(revealed(&net, node, 1), 0, "seed {seed}");
-        net.add(node, pinned(&plain, &publisher(1)), AddOptions::default());
+
+        // The other's title comes, and a later visit goes by it.
+        let curated = signed(&plain, &publisher(2));
+        let curator = seller(&mut net, 2, &with_title(&plain, &curated));
+        let came = net.run_until(seconds(300), |net| fits(net, node, &plain));
+        assert!(came, "seed {seed}");
+        net.run_for(seconds(3));
+        net.kill_process(node);
+        crate::scene::reopen(&mut net, node, &plain);
         assert!(until_complete(&mut net, node, &plain, 300), "seed {seed}");
-        assert!(fits(&net, node, &plain), "seed {seed}");
+        let TitleStanding::Fits(got) = standing(&net, node, &plain) else {
+            panic!("seed {seed}");
+        };
+        assert_eq!(*got, curated, "seed {seed}");
+        net.run_for(seconds(5));
+        assert_eq!(revealed(&net, node, 1), 0, "seed {seed}");
+        sold_under(&mut net, curator, &curated);
     });
 }
 

@@ -1,7 +1,5 @@
 //! The sellers of one torrent: with whom to deal, and for whom to wait.
 
-use alloy_primitives::B256;
-
 use super::{Buying, Context, Phase, Torrent};
 use crate::io::{Event, PaymentNeed};
 use crate::payment::{PeerPayInfo, TitleKind};
@@ -61,7 +59,7 @@ impl Torrent {
             return;
         }
         let max_price = self.max_price(ctx.config);
-        let active = self.wants_peers();
+        let active = self.wants_peers() && !self.title_forbids_buying();
         let running = self
             .content
             .as_ref()
@@ -95,7 +93,9 @@ impl Torrent {
             (ctx.money).want(ctx.now, peer.connection, kind, wanted, max_price);
         }
         let cheapest = offers.iter().map(|(_, price, _)| *price).min();
-        if let Some(price) = cheapest {
+        if let Some(price) = cheapest
+            && active
+        {
             self.say_needed(ctx, price);
         }
     }
@@ -149,7 +149,7 @@ impl Torrent {
                 hash => format!("{hash:016x}"),
             },
             torrent: self.info_hash,
-            content: self.options.content.map_or(B256::ZERO, B256::from),
+            content: self.content_id(),
         }
     }
 }

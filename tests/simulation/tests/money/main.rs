@@ -23,5 +23,6 @@ mod royalties;
 mod scene;
 mod spoilers;
 mod steps;
+mod titles;
 mod watching;
 mod web_seeds;

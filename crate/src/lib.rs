@@ -20,8 +20,9 @@
 //!
 //! # What is public
 //!
-//! An edge needs [`client`] with [`io`] and [`types`], [`metainfo`] for torrents and links, and [`title`]. It may use [`journal`]
-//! for its records and [`vault`] for calls of the chain. The rest is the core's own, and public to tests alone.
+//! An edge needs [`client`] with [`io`] and [`types`], [`metainfo`] for torrents and links, and [`title`]. It may use
+//! [`journal`] for its records and [`vault`] for calls of the chain. The rest is the core's own, and public to tests
+//! alone.
 //!
 //! # The map
 //!

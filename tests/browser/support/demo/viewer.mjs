@@ -80,11 +80,18 @@ export class Viewer {
     return this.tab.evaluate(() => structuredClone(window.__pieceworkDevWallet?.prompts ?? []));
   }
 
-  /** Opens the magnet link by hand and waits until the offer is complete. */
-  async openMagnet(magnet) {
+  /**
+   * Opens the magnet link by hand and waits until the offer is complete: this many sellers have named a price at which
+   * the film is sold. The deposit that is proposed follows from the highest of their prices.
+   */
+  async openMagnet(magnet, sellers = 0) {
     await this.tab.fill("#magnet", magnet);
     await this.tab.press("#magnet", "Enter");
     await this.tab.until(() => document.body.dataset.phase === "offer");
+    await this.tab.until((count) => {
+      const peers = window.pieceworkPlayer.app.title.look?.peers ?? [];
+      return peers.filter((peer) => peer.buying.pricePerGB).length >= count;
+    }, sellers);
     await this.tab.until(() => !document.querySelector("#play").disabled);
     return this.tab.evaluate(() => ({
       title: document.querySelector("#title-name").textContent,

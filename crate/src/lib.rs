@@ -20,7 +20,7 @@
 //!
 //! # What is public
 //!
-//! An edge needs [`client`] with [`io`] and [`types`], and [`metainfo`] for torrents and links. It may use [`journal`]
+//! An edge needs [`client`] with [`io`] and [`types`], [`metainfo`] for torrents and links, and [`title`]. It may use [`journal`]
 //! for its records and [`vault`] for calls of the chain. The rest is the core's own, and public to tests alone.
 //!
 //! # The map
@@ -82,7 +82,6 @@ mod storage;
 #[cfg(feature = "_test")]
 pub mod storage;
 pub mod time;
-#[cfg(all(feature = "native-formats", not(target_arch = "wasm32")))]
 pub mod title;
 #[cfg(not(feature = "_test"))]
 mod torrent;

@@ -52,7 +52,7 @@ export async function size({ video }, out) {
     screenshots: folder("screenshots"),
   });
   ending(() => viewer.close());
-  await viewer.openMagnet(magnet);
+  await viewer.openMagnet(magnet, 1);
   await viewer.chooseWallet(1);
   await viewer.arm();
   await viewer.play();

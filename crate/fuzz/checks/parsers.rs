@@ -3,10 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use piecework::metainfo::bencode::{Document, Item, Limits, Value};
 use piecework::metainfo::magnet::MAX_MAGNET_LEN;
-use piecework::metainfo::{MagnetLink, Metainfo};
+use piecework::metainfo::{MAX_TITLE_LEN, MagnetLink, Metainfo};
 use piecework::types::{InfoHash, PeerId};
 use piecework::wire::decoder::MAX_BUFFERED_LEN;
-use piecework::wire::extension::MetadataMessage;
+use piecework::wire::extension::{MetadataMessage, TitleMessage};
 use piecework::wire::handshake::HANDSHAKE_LEN;
 use piecework::wire::pay::{self, PayMessage};
 use piecework::wire::{Decoder, ExtendedHandshake, Handshake, Message, WireError};
@@ -117,6 +117,15 @@ pub fn extensions(data: &[u8]) {
     match MetadataMessage::decode(&Bytes::copy_from_slice(data)) {
         Err(_) | Ok(MetadataMessage::Unknown) => {}
         Ok(message) => assert_eq!(MetadataMessage::decode(&message.encode()), Ok(message)),
+    }
+    match TitleMessage::decode(&Bytes::copy_from_slice(data)) {
+        Err(_) | Ok(TitleMessage::Unknown) => {}
+        Ok(message) => {
+            if let TitleMessage::Title(title) = &message {
+                assert!((1..=MAX_TITLE_LEN).contains(&title.len()) && data.ends_with(title));
+            }
+            assert_eq!(TitleMessage::decode(&message.encode()), Ok(message));
+        }
     }
     match PayMessage::decode(data) {
         Ok(Some(message)) => {

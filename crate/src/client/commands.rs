@@ -6,6 +6,7 @@ use crate::io::{
 };
 use crate::metainfo::magnet::bare_info_hash;
 use crate::metainfo::{MagnetLink, Metainfo};
+use crate::paying::Paying;
 use crate::torrent::Torrent;
 use crate::types::InfoHash;
 
@@ -221,6 +222,7 @@ impl Client {
                     .map_err(|e: crate::metainfo::MagnetError| AddError::Magnet(e.to_string()))?;
                 let mut options = options;
                 options.content = options.content.or(magnet.content);
+                options.by = options.by.or(magnet.by);
                 options.select_only = magnet.select_only;
                 let trackers: Vec<Vec<String>> =
                     magnet.trackers.into_iter().map(|t| vec![t]).collect();
@@ -245,6 +247,7 @@ impl Client {
                 let link = self.stored_link(info_hash);
                 let mut options = options;
                 options.content = options.content.or(link.content);
+                options.by = options.by.or(link.by);
                 let trackers: Vec<Vec<String>> =
                     link.trackers.into_iter().map(|t| vec![t]).collect();
                 let meta = self.stored_info(info_hash, &trackers);
@@ -301,6 +304,12 @@ impl Client {
             }
             if let Some(max_price) = options.max_price {
                 self.with_torrent(info_hash, |torrent, _| torrent.set_max_price(max_price));
+            }
+            if let (Some(by), Some(_)) = (options.by, Paying::HERE) {
+                let content = options.content;
+                self.with_torrent(info_hash, |torrent, ctx| {
+                    torrent.pin_title(ctx, by, content)
+                });
             }
         } else {
             if self.torrents.len() >= MAX_TORRENTS {

@@ -1,7 +1,9 @@
 //! Views of the client for pages, edges and operators.
 
 use super::Client;
-use crate::io::{ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
+use crate::io::{
+    ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TitleStanding, TorrentSnapshot,
+};
 use crate::metainfo::Metainfo;
 use crate::torrent::{Torrent, is_kept};
 use crate::types::InfoHash;
@@ -43,6 +45,11 @@ impl Client {
         );
         snapshot.kept = is_kept(&self.out, info_hash);
         Some(snapshot)
+    }
+
+    /// What is known of a torrent's title; `None` if the torrent is not taken up.
+    pub fn title(&self, info_hash: InfoHash) -> Option<TitleStanding> {
+        Some(self.torrents.get(&info_hash)?.title())
     }
 
     /// What a .torrent file of this torrent says, with the trackers and web seeds that its link named; `None` while its

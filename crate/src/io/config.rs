@@ -191,6 +191,8 @@ pub struct AddOptions {
     pub select_only: Vec<RangeInclusive<u32>>,
     /// Registry id that came with the link, or `None` (docs/protocol.md, "Content").
     pub content: Option<[u8; 32]>,
+    /// Who must have signed the title, as the link says it (docs/titles.md, "Links").
+    pub by: Option<[u8; 20]>,
 }
 
 /// How much a file is wanted.

@@ -1,5 +1,6 @@
 //! Events: the core's messages to the page or the operator.
 
+use super::snapshot::TitleStanding;
 pub use crate::payment::PaymentNeed;
 pub use crate::payment::voucher::abi::Claim;
 use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
@@ -18,6 +19,13 @@ pub enum Event {
     Ready {
         /// The torrent; its pieces can be fetched and served from now on.
         info_hash: InfoHash,
+    },
+    /// What is known of a torrent's title changed.
+    Title {
+        /// The torrent; its metadata is known.
+        info_hash: InfoHash,
+        /// As [`crate::client::Client::title`] says it too.
+        standing: TitleStanding,
     },
     /// A piece was verified and stored.
     PieceDone {

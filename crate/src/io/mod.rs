@@ -22,6 +22,6 @@ pub use input::{Command, Input, Playhead, RedeemOutcome, RedeemScope, Source, We
 pub use output::Output;
 pub use piecework_signaling_protocol::IceServer;
 pub use snapshot::{
-    ClientSnapshot, LoadSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot,
-    TorrentState, TrackerSnapshot, WebSeedSnapshot, WebSeedState,
+    ClientSnapshot, LoadSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TitleStanding,
+    TorrentSnapshot, TorrentState, TrackerSnapshot, WebSeedSnapshot, WebSeedState,
 };

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::config::Priority;
 use crate::payment::PaymentNeed;
+use crate::title::SignedTitle;
 use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 
 /// All torrents, money and trackers at a glance.
@@ -98,6 +99,22 @@ pub struct MoneySnapshot {
     pub preimages_released: u64,
     /// Chain steps received.
     pub preimages_received: u64,
+}
+
+/// What is known of a torrent's title (docs/titles.md). Nothing is bought while it is awaited or wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TitleStanding {
+    /// The metadata is not known yet, or this build cannot pay and looks at no title.
+    Unknown,
+    /// Nobody signed it, or nobody whose title is here: that is allowed.
+    Unsigned,
+    /// The link names who must have signed it, and no such title is here.
+    Awaited,
+    /// Its publisher signed it, about this content, and is whom the link names if it names one. Whether it is
+    /// registered, a chain alone says.
+    Fits(Box<SignedTitle>),
+    /// It is not of this content, not of whom the link names, or not signed by its publisher: the reason.
+    Wrong(String),
 }
 
 /// The state of a torrent.

@@ -188,6 +188,14 @@ pub enum TitleFault {
         /// Of the title.
         signed: Address,
     },
+    /// The torrent or its link is sold under another title's id.
+    #[error("the torrent is sold under {sold} (pw.content), and its title's id is {id}")]
+    OtherId {
+        /// `pw.content`.
+        sold: B256,
+        /// Of the title.
+        id: B256,
+    },
 }
 
 impl SignedTitle {
@@ -220,6 +228,18 @@ impl SignedTitle {
                 wanted,
                 signed: title.publisher,
             }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it is the title under whose id the content is sold (`pw.content`), if it is under any.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn check_id(&self, sold: Option<B256>) -> Result<(), TitleFault> {
+        let id = self.title.id();
+        match sold.filter(|sold| *sold != id) {
+            Some(sold) => Err(TitleFault::OtherId { sold, id }),
             None => Ok(()),
         }
     }

@@ -5,11 +5,13 @@ use bytes::Bytes;
 use super::{Buying, Context, Phase, Torrent};
 use crate::bitfield::Bitfield;
 use crate::io::{ClosedReason, Event};
+use crate::paying::Paying;
 use crate::peer::{HandshakeStage, MAX_REQUESTS_IN, Peer};
 use crate::sorted::Set;
 use crate::types::{ConnectionId, PieceIndex};
 use crate::wire::extension::{
-    EXTENDED_HANDSHAKE_ID, PW_PAY_ID, PW_PAY_NAME, PayHandshake, UT_METADATA_ID, UT_METADATA_NAME,
+    EXTENDED_HANDSHAKE_ID, PW_PAY_ID, PW_PAY_NAME, PW_TITLE_ID, PW_TITLE_NAME, PayHandshake,
+    UT_METADATA_ID, UT_METADATA_NAME,
 };
 use crate::wire::{ExtendedHandshake, Handshake, Message};
 
@@ -112,7 +114,7 @@ impl Torrent {
     }
 
     /// Our extension handshake (BEP 10), with prices and vault if we buy or sell (docs/protocol.md, "Negotiation").
-    fn our_extensions(&self, ctx: &Context) -> ExtendedHandshake {
+    pub(super) fn our_extensions(&self, ctx: &Context) -> ExtendedHandshake {
         let mut ours = ExtendedHandshake {
             reqq: Some(MAX_REQUESTS_IN as u32),
             v: Some(ctx.config.user_agent.clone()),
@@ -121,6 +123,10 @@ impl Torrent {
         ours.m.insert(UT_METADATA_NAME.to_owned(), UT_METADATA_ID);
         if let Some(content) = &self.content {
             ours.metadata_size = u32::try_from(content.meta.info.len()).ok();
+        }
+        if Paying::HERE.is_some() {
+            ours.m.insert(PW_TITLE_NAME.to_owned(), PW_TITLE_ID);
+            ours.title = self.title_claim();
         }
         if let Some(payment) = ctx.config.payment() {
             ours.m.insert(PW_PAY_NAME.to_owned(), PW_PAY_ID);
@@ -226,6 +232,7 @@ impl Torrent {
                 Ok(())
             }
             UT_METADATA_ID => self.metadata_message(ctx, conn, payload),
+            PW_TITLE_ID if Paying::HERE.is_some() => self.title_message(ctx, conn, payload),
             PW_PAY_ID if ctx.config.payment().is_some() => ctx
                 .money
                 .message(ctx.now, conn, payload)
@@ -246,6 +253,7 @@ impl Torrent {
         // A second handshake may update the first (BEP 10), but not who the parties are in money.
         let pay = theirs.pay;
         let pay_id = theirs.id_of(PW_PAY_NAME);
+        let claims_title = theirs.title.is_some();
         ctx.queues.set_pay_id(conn, pay_id);
         peer.extensions = Some(theirs);
         if let Some(handshake) = pay
@@ -259,6 +267,9 @@ impl Torrent {
                 let price = self.price(ctx.config);
                 ctx.money.connected(ctx.now, conn, info, price);
             }
+        }
+        if claims_title && self.lacks_title() {
+            self.ask_for_title(ctx, conn);
         }
     }
 

@@ -7,6 +7,7 @@
 //! - [`pieces`](crate::pieces): where each piece and block stands; `durability`: what is recorded and flushed when
 //! - `sellers`: with whom to deal; `advances`: what is paid before it verifies; `late`: blocks that came twice;
 //!   `pricing`: asked and paid prices; `money`: the payment machines
+//! - `titles`: what a publisher signed, and whether it fits
 //! - `web_seeds`: HTTP servers that have the files (BEP 19)
 //! - `selection`: which files; `streams`: readers; `players`: how far ahead of a player; `quota`: the storage limit;
 //!   `outbox`: what leaves
@@ -33,6 +34,7 @@ mod sellers;
 mod start;
 mod streams;
 mod suspects;
+mod titles;
 mod upload;
 mod web_seeds;
 
@@ -191,6 +193,7 @@ pub struct Torrent {
     over_limit: Option<String>,
     peers: Peers,
     metadata: MetadataExchange,
+    titles: titles::Titles,
     content: Option<Content>,
     /// From the torrent file, for when its info dictionary turns into a [`Metainfo`].
     trackers: Vec<Vec<String>>,
@@ -234,6 +237,7 @@ impl Torrent {
             over_limit: None,
             peers: Peers::default(),
             metadata: MetadataExchange::default(),
+            titles: titles::Titles::default(),
             content: None,
             trackers,
             streams: streams::Streams::default(),
@@ -390,6 +394,7 @@ impl Torrent {
             content.picker.peer_gone(&mut content.pieces, conn);
         }
         self.metadata.peer_gone(conn);
+        self.titles.peer_gone(conn);
         if peer.in_payments {
             ctx.money.disconnected(ctx.now, conn);
         }
@@ -521,7 +526,9 @@ impl Torrent {
             );
         }
         if delete_data {
-            let keys = ["info", "link", "have", "scratch", "price", "files", "kept"];
+            let keys = [
+                "info", "link", "have", "scratch", "price", "files", "kept", "title",
+            ];
             let keys = keys.map(|k| (record_key(self.info_hash, k), None));
             ctx.out
                 .put_records(EffectOwner::Nobody, keys.into(), Durability::PowerLoss);

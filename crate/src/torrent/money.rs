@@ -3,6 +3,8 @@
 //! Owns the machines of one client. With none configured every peer is a plain BitTorrent peer, and
 //! nothing here ever asks for a signature or a chain.
 
+use alloy_primitives::B256;
+
 use crate::paying::{Paid, Paying};
 use crate::payment::payee::Payee;
 use crate::payment::payer::{Begun, Payer, PayerConnState};
@@ -283,6 +285,16 @@ impl Money {
             if let Some(payee) = &mut self.payee {
                 payee.set_price_on(now, conn, price);
             }
+        }
+    }
+
+    /// What is bought and sold on this connection has this id from now on.
+    pub fn set_content(&mut self, now: Timestamp, conn: ConnectionId, content: B256) {
+        if let Some(payee) = &mut self.payee {
+            payee.set_content_on(now, conn, content);
+        }
+        if let Some(payer) = &mut self.payer {
+            payer.set_content(now, conn, content);
         }
     }
 

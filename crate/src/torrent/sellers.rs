@@ -1,7 +1,5 @@
 //! The sellers of one torrent: with whom to deal, and for whom to wait.
 
-use alloy_primitives::B256;
-
 use super::{Buying, Context, Phase, Torrent};
 use crate::io::{Event, PaymentNeed};
 use crate::payment::{PeerPayInfo, TitleKind};
@@ -61,7 +59,7 @@ impl Torrent {
             return;
         }
         let max_price = self.max_price(ctx.config);
-        let active = self.wants_peers();
+        let active = self.wants_peers() && !self.title_forbids_buying();
         let running = self
             .content
             .as_ref()
@@ -97,7 +95,9 @@ impl Torrent {
         // Nothing is bought at a price that leaves the creator out, so no deposit is made for it.
         let of_title = offers.iter().filter(|(_, _, c)| !ctx.money.is_foreign(*c));
         let cheapest = of_title.map(|(_, price, _)| *price).min();
-        if let Some(price) = cheapest {
+        if let Some(price) = cheapest
+            && active
+        {
             self.say_needed(ctx, price);
         }
     }
@@ -151,7 +151,7 @@ impl Torrent {
                 hash => format!("{hash:016x}"),
             },
             torrent: self.info_hash,
-            content: self.options.content.map_or(B256::ZERO, B256::from),
+            content: self.content_id(),
         }
     }
 }

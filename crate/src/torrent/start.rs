@@ -11,6 +11,7 @@ use super::{Content, Context, EffectOwner, Phase, Purpose, Torrent, record_key, 
 use crate::bitfield::Bitfield;
 use crate::io::{CheckExisting, EffectError, EffectResult, Event, StorageOp};
 use crate::metainfo::{Geometry, Metainfo, magnet::MAX_MAGNET_LEN};
+use crate::paying::Paying;
 use crate::payment::payer::Begun;
 use crate::picker::Picker;
 use crate::pieces::{Pieces, Standing};
@@ -26,6 +27,9 @@ impl Torrent {
     /// The metadata is there: storage is opened and checked.
     pub fn set_metainfo(&mut self, ctx: &mut Context, meta: Metainfo) {
         if self.content.is_some() {
+            if let (Some(title), Some(_)) = (&meta.title, Paying::HERE) {
+                self.title_came(ctx, title);
+            }
             return;
         }
         let geometry = meta.geometry();
@@ -82,16 +86,26 @@ impl Torrent {
         content.picker.set_wanted(&content.pieces, wanted);
         self.content = Some(content);
         self.record_selection(ctx);
+        self.look_for_title(ctx);
     }
 
-    /// What a later run needs to take it up by its info hash alone: the info dictionary, and as a magnet link the
-    /// trackers and the title's number that came with it.
+    /// What a later run needs to take it up by its info hash alone: the info dictionary, and as a magnet link what came
+    /// with it.
     fn record_source(&self, ctx: &mut Context, meta: &Metainfo) {
         let mut records = Vec::new();
         let info = record_key(self.info_hash, "info");
         if ctx.out.record(&info).is_none() {
             records.push((info, Some(meta.info.clone())));
         }
+        records.extend(self.link_record(ctx));
+        if !records.is_empty() {
+            ctx.out
+                .put_records(EffectOwner::Nobody, records, Durability::PowerLoss);
+        }
+    }
+
+    /// The link on record, if it is to be another one: trackers, web seeds, the title's number and its signer.
+    pub(super) fn link_record(&self, ctx: &Context) -> Option<(String, Option<Bytes>)> {
         let known = stored_link(ctx.out, self.info_hash);
         let mut link = known.clone();
         if !self.trackers.is_empty() {
@@ -100,19 +114,19 @@ impl Torrent {
         if !self.web_seeds.named().is_empty() {
             link.web_seeds = self.web_seeds.named().to_vec();
         }
-        link.content = self.options.content.or(known.content);
-        if link != known {
-            // The last of very many web seeds and trackers are left out: a longer link would not be read.
-            while link.to_string().len() > MAX_MAGNET_LEN
-                && (link.web_seeds.pop().is_some() || link.trackers.pop().is_some())
-            {}
-            let key = record_key(self.info_hash, "link");
-            records.push((key, Some(link.to_string().into())));
+        link.by = self.options.by.or(known.by);
+        // The id of another signer's title is not of this one's.
+        let known_id = known.content.filter(|_| link.by == known.by);
+        link.content = self.options.content.or(known_id);
+        if link == known {
+            return None;
         }
-        if !records.is_empty() {
-            ctx.out
-                .put_records(EffectOwner::Nobody, records, Durability::PowerLoss);
-        }
+        // The last of very many web seeds and trackers are left out: a longer link would not be read.
+        while link.to_string().len() > MAX_MAGNET_LEN
+            && (link.web_seeds.pop().is_some() || link.trackers.pop().is_some())
+        {}
+        let key = record_key(self.info_hash, "link");
+        Some((key, Some(link.to_string().into())))
     }
 
     /// One of this torrent's effects ended.

@@ -550,6 +550,7 @@ impl Pages {
                 .map(|files| files.into_iter().map(|file| file..=file).collect()),
             select_only: Vec::new(),
             content: js::word(message, "content").map(|word| word.0),
+            by: None,
         };
         let tag = self.count();
         self.adding.borrow_mut().insert(tag, (page, request));
@@ -717,6 +718,10 @@ fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer
         "torrent" => {
             let torrent = driver.look(|core| core.torrent(info_hash));
             return Ok(torrent.map_or(JsValue::NULL, |torrent| snapshot::torrent(&torrent)));
+        }
+        "title" => {
+            let title = driver.look(|core| core.title(info_hash));
+            return Ok(title.map_or(JsValue::NULL, |title| snapshot::title(&title)));
         }
         "source" => {
             let meta = driver.look(|core| core.metainfo(info_hash));

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use alloy_primitives::{Address, B256};
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 
@@ -10,9 +11,12 @@ use super::hex::to_hex;
 use super::js::{self, big, num, object};
 use crate::io::{
     ClientSnapshot, Event, Limits, MoneySnapshot, PaymentNeed, PeerPayment, PeerSnapshot, Period,
-    Priority, Receipt, Sum, TorrentSnapshot, TorrentState, WebSeedSnapshot, WebSeedState,
+    Priority, Receipt, Sum, TitleStanding, TorrentSnapshot, TorrentState, WebSeedSnapshot,
+    WebSeedState,
 };
 use crate::metainfo::Metainfo;
+use crate::paying::Paying;
+use crate::title::SignedTitle;
 use crate::types::InfoHash;
 
 /// The answer to a page that joins.
@@ -216,6 +220,50 @@ fn peer_payment(payment: &PeerPayment) -> JsValue {
     ])
 }
 
+/// What is known of a title, for pages.
+pub fn title(title: &TitleStanding) -> JsValue {
+    let name: &str = match title {
+        _ if Paying::HERE.is_none() => "unknown",
+        TitleStanding::Unknown => "unknown",
+        TitleStanding::Unsigned => "unsigned",
+        TitleStanding::Awaited => "awaited",
+        TitleStanding::Fits(signed) => return signed_title(signed),
+        TitleStanding::Wrong(why) => return object(&[("wrong", why.as_str().into())]),
+    };
+    name.into()
+}
+
+fn signed_title(signed: &SignedTitle) -> JsValue {
+    let title = &signed.title;
+    let word = |word: B256| match word.is_zero() {
+        true => JsValue::NULL,
+        false => to_hex(word.as_slice()).into(),
+    };
+    let address = |address: &Address| JsValue::from(to_hex(address.as_slice()));
+    let registry = &signed.registry;
+    object(&[
+        ("name", title.name.as_str().into()),
+        ("publisher", address(&title.publisher)),
+        ("creator", address(&title.creator)),
+        ("bps", num(title.bps.into())),
+        ("licence", title.licence.as_str().into()),
+        ("created", num(title.created)),
+        ("id", word(title.id())),
+        ("salt", to_hex(title.salt.as_slice()).into()),
+        ("chainId", num(registry.chain_id)),
+        (
+            "registry",
+            match registry.address.is_zero() {
+                true => JsValue::NULL,
+                false => address(&registry.address),
+            },
+        ),
+        ("hash", to_hex(title.struct_hash().as_slice()).into()),
+        ("encrypted", (!title.key_hash.is_zero()).into()),
+        ("previous", word(title.previous)),
+    ])
+}
+
 /// What a .torrent file says, and the file.
 pub fn source(meta: &Metainfo) -> JsValue {
     let texts = |texts: Vec<&String>| list(texts.into_iter().map(|text| text.as_str().into()));
@@ -265,6 +313,7 @@ pub fn receipts(lines: &[Receipt], names: &[(InfoHash, String)]) -> JsValue {
 pub fn event(event: &Event) -> Option<JsValue> {
     let (name, info_hash, more): (&str, Option<InfoHash>, Option<(&str, JsValue)>) = match event {
         Event::Ready { info_hash } => ("ready", Some(*info_hash), None),
+        Event::Title { info_hash, .. } => ("title", Some(*info_hash), None),
         Event::PieceDone { info_hash, piece } => (
             "piece",
             Some(*info_hash),

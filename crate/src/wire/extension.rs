@@ -1,13 +1,14 @@
-//! Payloads of extension messages: the extended handshake (BEP 10) and metadata exchange (BEP 9).
+//! Payloads of extension messages: the extended handshake (BEP 10), metadata exchange (BEP 9), and signed titles.
 //!
 //! Owns their dictionaries and the ids that we give to extensions. A peer's statement here is a claim: sizes are
 //! bounded, nothing is believed. Never holds payment messages: see `wire::pay`.
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use bytes::{Bytes, BytesMut};
 
-use crate::metainfo::MAX_INFO_LEN;
 use crate::metainfo::bencode::{BencodeError, Document, Item, Limits, Value};
+use crate::metainfo::{MAX_INFO_LEN, MAX_TITLE_LEN};
+use crate::paying::Paying;
 use crate::sorted::Map;
 
 /// Extension message id of the extended handshake itself (BEP 10).
@@ -16,10 +17,14 @@ pub const EXTENDED_HANDSHAKE_ID: u8 = 0;
 pub const UT_METADATA_NAME: &str = "ut_metadata";
 /// Name of the payment extension (docs/protocol.md, "Negotiation").
 pub const PW_PAY_NAME: &str = "pw_pay";
+/// Name of the exchange of signed titles (docs/titles.md, "Between peers").
+pub const PW_TITLE_NAME: &str = "pw_title";
 /// The id under which peers send us `ut_metadata` messages.
 pub const UT_METADATA_ID: u8 = 1;
 /// The id under which peers send us `pw_pay` messages.
 pub const PW_PAY_ID: u8 = 2;
+/// The id under which peers send us `pw_title` messages.
+pub const PW_TITLE_ID: u8 = 3;
 
 /// Most extension names kept from a peer's handshake; further ones are ignored.
 pub const MAX_EXTENSIONS: usize = 64;
@@ -62,6 +67,27 @@ pub struct ExtendedHandshake {
     pub upload_only: bool,
     /// How the sender pays or is paid.
     pub pay: Option<PayHandshake>,
+    /// The title that the sender has, and sends who asks.
+    pub title: Option<TitleClaim>,
+}
+
+/// The value of `title` in the extended handshake: 52 bytes. It is a claim until the title is here and fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TitleClaim {
+    /// Who signed it.
+    pub publisher: Address,
+    /// The id of its registration.
+    pub id: B256,
+}
+
+impl TitleClaim {
+    fn read(bytes: &[u8]) -> Option<TitleClaim> {
+        let (publisher, id) = bytes.split_at_checked(20)?;
+        Some(TitleClaim {
+            publisher: publisher.try_into().ok()?,
+            id: id.try_into().ok()?,
+        })
+    }
 }
 
 /// The `pay` dictionary of the extended handshake (docs/protocol.md, "Negotiation").
@@ -125,6 +151,9 @@ impl ExtendedHandshake {
                 }
                 b"pay" => handshake.pay = read_pay(value),
                 b"reqq" => handshake.reqq = value.as_u32(),
+                b"title" if Paying::HERE.is_some() => {
+                    handshake.title = value.as_bytes().and_then(TitleClaim::read)
+                }
                 b"upload_only" => handshake.upload_only = value.as_int().is_some_and(|n| n != 0),
                 b"v" => handshake.v = client_name(value),
                 _ => {}
@@ -149,6 +178,10 @@ impl ExtendedHandshake {
         }
         if let Some(v) = &self.v {
             entries.insert(b"v", Item::str(v));
+        }
+        if let (Some(title), Some(_)) = (&self.title, Paying::HERE) {
+            let claim = [&title.publisher[..], &title.id[..]].concat();
+            entries.insert(b"title", Item::bytes(claim));
         }
         if self.upload_only {
             entries.insert(b"upload_only", Item::Int(1));
@@ -301,6 +334,62 @@ impl MetadataMessage {
     }
 }
 
+/// One message of the exchange of titles (docs/titles.md, "Between peers").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TitleMessage {
+    /// Asks for the title that the receiver's handshake names.
+    Request,
+    /// The title's bytes, at most [`MAX_TITLE_LEN`], not looked at.
+    Title(Bytes),
+    /// The sender has none, or sent it already.
+    Reject,
+    /// A message type of the future, to be ignored.
+    Unknown,
+}
+
+impl TitleMessage {
+    /// Reads the payload; a title is a slice of it.
+    ///
+    /// # Errors
+    /// Not a dictionary, no `msg_type`, no title where there must be one, too long a one, or bytes where there must be
+    /// none.
+    pub fn decode(payload: &Bytes) -> Result<Self, ExtensionError> {
+        let document = Document::parse_prefix(payload, Limits::MESSAGE)?;
+        if document.root().as_dict().is_none() {
+            return Err(ExtensionError::NotADictionary);
+        }
+        let msg_type = document.root().get(b"msg_type").and_then(|v| v.as_u32());
+        let rest = payload.slice(document.consumed()..);
+        let message = match msg_type.ok_or(ExtensionError::Field("msg_type"))? {
+            REQUEST => TitleMessage::Request,
+            DATA => TitleMessage::Title(rest.clone()),
+            REJECT => TitleMessage::Reject,
+            _ => return Ok(TitleMessage::Unknown),
+        };
+        let allowed = match message {
+            TitleMessage::Title(_) => 1..=MAX_TITLE_LEN,
+            _ => 0..=0,
+        };
+        match allowed.contains(&rest.len()) {
+            true => Ok(message),
+            false => Err(ExtensionError::Payload(rest.len())),
+        }
+    }
+
+    /// The payload to send under the receiver's id for `pw_title`; empty for [`TitleMessage::Unknown`], which is never
+    /// sent.
+    pub fn encode(&self) -> Bytes {
+        let (msg_type, title): (u32, &[u8]) = match self {
+            TitleMessage::Request => (REQUEST, &[]),
+            TitleMessage::Title(title) => (DATA, title),
+            TitleMessage::Reject => (REJECT, &[]),
+            TitleMessage::Unknown => return Bytes::new(),
+        };
+        let head: [(&[u8], Item<'_>); 1] = [(b"msg_type", Item::Int(i128::from(msg_type)))];
+        [&Item::dict(head).to_vec(), title].concat().into()
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -323,6 +412,10 @@ mod tests {
                 chain_id: 31_337,
                 flags: PayHandshake::SELLS,
                 version: PayHandshake::VERSION,
+            }),
+            title: Some(TitleClaim {
+                publisher: Address::repeat_byte(1),
+                id: B256::repeat_byte(2),
             }),
         }
     }
@@ -459,6 +552,29 @@ mod tests {
         );
     }
 
+    #[test]
+    fn title_messages_are_bounded_and_read_as_they_are_written() {
+        let title = Bytes::from(vec![7; MAX_TITLE_LEN]);
+        for message in [
+            TitleMessage::Request,
+            TitleMessage::Title(title.clone()),
+            TitleMessage::Reject,
+        ] {
+            assert_eq!(TitleMessage::decode(&message.encode()), Ok(message));
+        }
+        assert_eq!(TitleMessage::Request.encode(), &b"d8:msg_typei0ee"[..]);
+        let decode = |bytes: &[u8]| TitleMessage::decode(&Bytes::copy_from_slice(bytes));
+        let long = TitleMessage::Title([&title[..], b"x"].concat().into()).encode();
+        let too_long = ExtensionError::Payload(MAX_TITLE_LEN + 1);
+        assert_eq!(decode(&long), Err(too_long));
+        assert_eq!(decode(b"d8:msg_typei1ee"), Err(ExtensionError::Payload(0)));
+        assert_eq!(decode(b"d8:msg_typei0eex"), Err(ExtensionError::Payload(1)));
+        assert_eq!(decode(b"d8:msg_typei2eex"), Err(ExtensionError::Payload(1)));
+        assert_eq!(decode(b"d8:msg_typei9eexyz"), Ok(TitleMessage::Unknown));
+        assert_eq!(decode(b"de"), Err(ExtensionError::Field("msg_type")));
+        assert_eq!(decode(b"le"), Err(ExtensionError::NotADictionary));
+    }
+
     fn pay() -> impl Strategy<Value = PayHandshake> {
         (any::<[u8; 20]>(), any::<u64>(), any::<u8>(), any::<u8>()).prop_map(
             |(vault, chain_id, flags, version)| PayHandshake {
@@ -468,6 +584,13 @@ mod tests {
                 version,
             },
         )
+    }
+
+    fn title() -> impl Strategy<Value = TitleClaim> {
+        (any::<[u8; 20]>(), any::<[u8; 32]>()).prop_map(|(publisher, id)| TitleClaim {
+            publisher: publisher.into(),
+            id: id.into(),
+        })
     }
 
     fn handshake() -> impl Strategy<Value = ExtendedHandshake> {
@@ -481,17 +604,19 @@ mod tests {
             v,
             any::<bool>(),
             proptest::option::of(pay()),
+            proptest::option::of(title()),
         )
-            .prop_map(
-                |(m, metadata_size, reqq, v, upload_only, pay)| ExtendedHandshake {
+            .prop_map(|(m, metadata_size, reqq, v, upload_only, pay, title)| {
+                ExtendedHandshake {
                     m: m.into_iter().collect(),
                     metadata_size,
                     reqq,
                     v,
                     upload_only,
                     pay,
-                },
-            )
+                    title,
+                }
+            })
     }
 
     proptest! {

@@ -294,6 +294,13 @@ fn published(tracker: &str) {
     let flags = buy("second.key");
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let second = bank.dir.path().join("second");
+    // By the link of another signer nothing is bought, and the buyer hears why.
+    let strangers = magnet.replace(&by.to_lowercase()[2..], &"11".repeat(20));
+    let third = bank.dir.path().join("third");
+    let get = ["get", &strangers, "--json", "-o", third.to_str().unwrap()];
+    let mut waiting = Program::start_in(dir, &[&get[..], &flags].concat());
+    waiting.until(|line| line["event"] == "title" && line["standing"] == "awaited");
+    drop(waiting);
     film.get_from(magnet, &second, &flags).assert_done();
     let dues = redeem(&mut seller);
     let cut = share(&dues, 100);

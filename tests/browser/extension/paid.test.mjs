@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { asking, bothSums, earnedBy, extended, paidOnceButForTheKill, paying, spentBySite, until } from "../support/extension.mjs";
+import {
+  asking,
+  bothSums,
+  earnedBy,
+  extended,
+  paidOnceButForTheKill,
+  paying,
+  spentBySite,
+  until,
+} from "../support/extension.mjs";
 import { open, site } from "../support/harness.mjs";
 import { RESALE_FINE, UNIT_FINE } from "../support/paid/scene.mjs";
 import { BLOCK, MIB } from "../support/paid/terms.mjs";

@@ -188,9 +188,9 @@ export function bothSums(page, seeder, least, lost = 0n) {
 const explains = (spent, earned, lost) => earned <= spent && spent - earned <= lost;
 
 /**
- * After one kill of the host in mid-sale: each block of the title was paid once, but for those that the kill left unpaid
- * and its seller forgave, and those on their way, which came and were paid again. A link whose PAY never left is
- * recorded, and not earned. Gives what was spent, in fine units.
+ * After one kill of the host in mid-sale each block of the title was paid once, but for those that the kill left unpaid
+ * and its seller forgave, and for those on their way, which came and were paid again. A link whose PAY never left is
+ * recorded and not earned. Gives what was spent, in fine units.
  */
 export async function paidOnceButForTheKill(page, seeder, length, bytesPerSecond) {
   const [blocks, fine] = [Math.ceil(length / BLOCK), (count) => UNIT_FINE * BigInt(count)];

@@ -166,13 +166,12 @@ async function soldNothing(seller, viewers) {
   report.equal("and earned nothing", BigInt(money.redeemable_fine) + BigInt(money.redeemed), 0n);
 }
 
-/** One viewer from the empty page to the whole file. */
+/** One viewer from the empty page to the whole file: the first one, whose only seller is the seeder, or the second. */
 async function watch(viewer, wallet, original, title) {
   console.log(`\n${viewer.name}, ${viewer.tab.browser}`);
   report.fact(`${viewer.name} browser`, viewer.tab.browser);
   report.check(`${viewer.name}: the wallet is not asked before a gesture`, (await viewer.prompts()).length === 0);
   await viewer.screenshot("open");
-  // The second viewer meets the first one, too.
   const offer = await viewer.openMagnet(page.magnet, free ? 0 : wallet);
   await saysWhoPublished(viewer, title);
   report.check(`${viewer.name}: nothing was uploaded before it was agreed to`, offer.uploaded === 0 && !offer.sharing);

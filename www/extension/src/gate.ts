@@ -228,6 +228,7 @@ export class Gate {
       case "seed":
         return seed(message, site);
       case "torrent":
+      case "title":
         return this.#own(t, message);
       // Its .torrent names trackers as the first site that took it up did, some with a secret of its visitor.
       case "source": {
@@ -397,7 +398,7 @@ export class Gate {
     const wish = this.titles.get(hash);
     if (!wish) return false;
     if (event === "payment" || event === "paymentneeded") return this.#host.pays(hash);
-    return event === "ready" || event === "error" || this.#isAsking(hash, wish);
+    return ["ready", "error", "title"].includes(event) || this.#isAsking(hash, wish);
   }
 
   #isAsking(hash: string, wish: Wish): boolean {
@@ -440,6 +441,7 @@ export class Gate {
         return this.#snapshot(value as Snapshot);
       case "accountId":
       case "domainSeparator":
+      case "title":
         return value;
       default:
         return undefined;

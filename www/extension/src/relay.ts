@@ -13,6 +13,8 @@ const AGAIN_AFTER = 5_000;
 /** Opens of one document in a row, and milliseconds until one more may come. */
 const MAX_OPENS = 32;
 const OPEN_EVERY = 1_000;
+/** Milliseconds between two looks whether the extension is still there. */
+const LOOK_EVERY = 1_000;
 const GONE = "The Piecework extension was updated, switched off or removed: reload the page.";
 
 /** What a page's port brings. */
@@ -44,6 +46,20 @@ export function relay(page: MessagePort, left: () => void = () => undefined): vo
   let opened = new Promise<boolean>((resolve) => (letIn = resolve));
   const say = (message: FromProvider) => page.postMessage(message);
 
+  /** What a script asks of an extension that goes away in that moment is never answered, nor refused. */
+  let looks: ReturnType<typeof setInterval> | undefined;
+  let refuse: (error: Error) => void;
+  const gone = new Promise<never>((_, reject) => (refuse = reject));
+  gone.catch(() => undefined);
+  function lost(): void {
+    clearInterval(looks);
+    if (isOver) return;
+    isOver = true;
+    refuse(new Error(GONE));
+    say({ t: "gone", message: GONE });
+    left();
+  }
+
   async function connect(): Promise<RuntimePort> {
     await ensure();
     const port = api.runtime.connect({ name: PAGE });
@@ -52,6 +68,7 @@ export function relay(page: MessagePort, left: () => void = () => undefined): vo
       if (t === "opened") letIn(true);
       else if (t === "refused" || t === "gone") {
         letIn(false);
+        clearInterval(looks);
         isOver = true;
         left();
       }
@@ -74,9 +91,10 @@ export function relay(page: MessagePort, left: () => void = () => undefined): vo
     if (isOver) return;
     // The press of then asks nothing now.
     if (open && again) open = { ...open, gesture: false, again };
-    // Without an id this script is of an extension that is gone.
-    host = api.runtime?.id ? connect() : Promise.reject(new Error(GONE));
-    host.catch(() => say({ t: "gone", message: GONE }));
+    clearInterval(looks);
+    looks = setInterval(() => isThere() || lost(), LOOK_EVERY);
+    host = isThere() ? connect() : Promise.reject(new Error(GONE));
+    host.catch(lost);
   }
 
   page.onmessage = ({ data }: MessageEvent<FromPage | null>) => {
@@ -91,6 +109,7 @@ export function relay(page: MessagePort, left: () => void = () => undefined): vo
       begin(false);
     } else if (data.t === "bye") {
       // The host sees it by the end of the port. A page that is brought back opens anew.
+      clearInterval(looks);
       void host?.then((port) => port.disconnect()).catch(() => undefined);
       host = null;
       opened = new Promise((resolve) => (letIn = resolve));
@@ -99,10 +118,13 @@ export function relay(page: MessagePort, left: () => void = () => undefined): vo
       const { port, ...wanted } = data;
       if (readers >= MAX_READERS) return void port.postMessage({ error: "too many readers at once", status: 503 });
       readers++;
-      new Reader(port, wanted, () => opened).ended.then(() => readers--);
+      new Reader(port, wanted, () => opened, gone).ended.then(() => readers--);
     } else void host?.then((port) => port.postMessage(data)).catch(() => undefined);
   };
 }
+
+/** Without an id this script is of an extension that is gone. */
+const isThere = () => api.runtime?.id !== undefined;
 
 /** The host runs, or is started. */
 async function ensure(): Promise<void> {
@@ -116,15 +138,17 @@ class Reader {
   readonly #reader: MessagePort;
   readonly #wanted: object;
   readonly #opened: () => Promise<boolean>;
+  readonly #gone: Promise<never>;
   #end: () => void = () => undefined;
   #port: RuntimePort | null = null;
   /** Something came: what was asked cannot be asked again. */
   #began = false;
 
-  constructor(reader: MessagePort, wanted: object, opened: () => Promise<boolean>) {
+  constructor(reader: MessagePort, wanted: object, opened: () => Promise<boolean>, gone: Promise<never>) {
     this.#reader = reader;
     this.#wanted = wanted;
     this.#opened = opened;
+    this.#gone = gone;
     this.ended = new Promise((resolve) => (this.#end = resolve));
     reader.onmessage = ({ data }: MessageEvent<unknown>) => {
       // A buffer that the reader gives back would travel for nothing.
@@ -136,8 +160,9 @@ class Reader {
 
   async #ask(tries: number): Promise<void> {
     try {
-      if (tries < MAX_TRIES) await ensure();
-      if (!(await this.#opened())) return this.#fail("the extension does not let this page in");
+      if (tries < MAX_TRIES) await Promise.race([ensure(), this.#gone]);
+      if (!(await Promise.race([this.#opened(), this.#gone])))
+        return this.#fail("the extension does not let this page in");
       const port = api.runtime.connect({ name: READER });
       this.#port = port;
       port.onMessage.addListener((message) => this.#carry(message));

@@ -86,7 +86,7 @@ test("nothing of a page reaches the engine before its site is allowed", () => {
 
 test("a page reaches only the titles that it took up itself", async () => {
   const made = withTitle();
-  for (const t of ["torrent", "source", "pause", "resume", "onDemand", "select", "webSeed", "maxPrice"]) {
+  for (const t of ["torrent", "title", "source", "pause", "resume", "onDemand", "select", "webSeed", "maxPrice"]) {
     const { reached, answer } = ask(made, t, { hash: OTHER, files: [], url: "https://a.example/" });
     assert.equal(reached, undefined, t);
     assert.equal(answer.t, "err", t);
@@ -105,6 +105,19 @@ test("a page reaches only the titles that it took up itself", async () => {
 test("the trackers that another site named are told to nobody", () => {
   const { reached, answer } = ask(withTitle(), "source", { hash: HASH });
   assert.deepEqual([reached, answer], [undefined, { t: "ok", id: 2, v: undefined }]);
+});
+
+test("who signed a title is told to a page that took it up, also when that changes", () => {
+  const made = withTitle();
+  const signed = { name: "A film", publisher: OWNER };
+  const { reached, answer } = ask(made, "title", { hash: HASH, more: 1 }, signed);
+  assert.deepEqual(reached, { t: "title", hash: HASH, id: 2 });
+  assert.deepEqual(answer, { t: "ok", id: 2, v: signed });
+  for (const hash of [HASH, OTHER]) made.one.fromEngine({ t: "event", e: "title", hash });
+  assert.deepEqual(
+    made.seen.page.filter(({ t }) => t === "event"),
+    [{ t: "event", e: "title", hash: HASH }],
+  );
 });
 
 test("an info hash alone tells nobody that the title is here", () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 
+mock.timers.enable({ apis: ["setInterval"] });
 /** Ports that the relay opened, as the host has them. */
 const opened = [];
 globalThis.chrome = {
@@ -87,6 +88,42 @@ test("a page that another host is told of has pressed nothing", async () => {
     ],
   );
   one.close();
+});
+
+test("a page is told that the extension went away, once, whatever the relay waits for", async () => {
+  const { runtime } = globalThis.chrome;
+  const { sendMessage, id } = runtime;
+  const { now } = Date;
+  for (const asks of ["at the page's first message", "when its host ended"]) {
+    const one = page();
+    // As of an extension that goes away in that moment: no answer, and no refusal.
+    const never = () => new Promise(() => undefined);
+    if (asks === "at the page's first message") runtime.sendMessage = never;
+    one.port.postMessage(OPEN);
+    await settled();
+    if (asks === "when its host ended") {
+      runtime.sendMessage = never;
+      Date.now = () => now() + 60_000; // the host lived for long
+      opened[0].end();
+    }
+    const reader = new MessageChannel();
+    const told = new Promise((resolve) => (reader.port1.onmessage = ({ data }) => resolve(data)));
+    one.port.postMessage({ t: "stream", port: reader.port2 }, [reader.port2]);
+    await settled();
+    mock.timers.tick(1_000);
+    await settled();
+    assert.deepEqual([one.heard, one.left], [[], 0], asks);
+    runtime.id = undefined;
+    mock.timers.tick(1_000);
+    mock.timers.tick(5_000);
+    await settled();
+    assert.deepEqual([one.heard, one.left], [["gone"], 1], asks);
+    assert.match((await told).error, /updated, switched off or removed/);
+    reader.port1.close();
+    one.close();
+    Object.assign(runtime, { sendMessage, id });
+    Date.now = now;
+  }
 });
 
 test("a document opens so often in a row", async () => {

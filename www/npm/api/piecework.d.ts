@@ -26,6 +26,7 @@ export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { ReadOptions } from "./reading.js";
 export type { FileSource, ParsedTorrent, TorrentSource } from "./source.js";
+export type { Signature, Title } from "./title.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { FileEvents, FilePriority, PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats, WebSeedStats, } from "./torrent.js";
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
@@ -454,6 +455,7 @@ import type { FetchOptions } from "./fetching.js";
 import type { PaymentLack } from "./lack.js";
 import type { Decimal } from "./payments.js";
 import { type ReadOptions } from "./reading.js";
+import { type Signature, type Title } from "./title.js";
 /** Where a torrent stands. */
 export type TorrentState = "metadata" | "checking" | "downloading" | "seeding" | "paused" | "failed";
 /** Money with one peer in one direction. Amounts are base units, `paidFine` 2^-24 of them. */
@@ -561,6 +563,8 @@ export interface TorrentEvents {
     upload: number;
     /** It lacks something and nobody is connected, at first and then every 30 seconds. Peers come from trackers alone. */
     noPeers: "tracker";
+    /** {@link Torrent.title} and {@link Torrent.signature} are others than before. */
+    title: Torrent;
     /** Everything that is selected is verified and stored. */
     done: Torrent;
     piece: {
@@ -627,6 +631,10 @@ export declare class Torrent extends Emitter<TorrentEvents> {
     createdBy: string | null;
     /** When it was made, likewise. */
     created: Date | null;
+    /** What its publisher signed; null unless {@link signature} is "fits". The event `title` tells of a change. */
+    title: Title | null;
+    /** Whether {@link title} is there, and why not. Known with {@link ready}. */
+    signature: Signature;
     /** Where it stands now. */
     stats(): Promise<TorrentStats>;
     /** Bytes per second from peers and web seeds. */
@@ -657,7 +665,7 @@ export declare class Torrent extends Emitter<TorrentEvents> {
     has(piece: number): boolean;
     /** The trackers that it is announced to. */
     get announce(): string[];
-    /** A link to it, with its name, trackers and web seeds as far as they are known (BEP 9, BEP 19). */
+    /** A link to it, with its name, publisher, trackers and web seeds as far as they are known (BEP 9, BEP 19). */
     get magnetURI(): string;
     /** {@link torrentFile} as a file to be saved; null until {@link ready}. */
     get torrentFileBlob(): Blob | null;
@@ -781,6 +789,51 @@ export declare class TorrentFile extends Emitter<FileEvents> {
     /** All of it, or a part, as UTF-8. */
     text(options?: ReadOptions): Promise<string>;
 }
+
+// ---- title
+/** What a publisher says of a torrent and signed (docs/titles.md). */
+/**
+ * A title that fits its torrent: its publisher signed these words about this content. Whether it is registered on a
+ * chain, the chain alone says. `name` and `licence` are the publisher's words: show them as text only. Addresses and
+ * words are `0x` and lower-case digits.
+ */
+export interface Title {
+    readonly name: string;
+    /** Who signed. */
+    readonly publisher: string;
+    /** Who is credited with the share. */
+    readonly creator: string;
+    /** The creator's part of every sale, in percent, from 0 to 100. */
+    readonly share: number;
+    /** An SPDX identifier or a URL; empty: none is granted. */
+    readonly licence: string;
+    /** When it was signed, by the publisher's word; null: it does not say, or says no date. */
+    readonly created: Date | null;
+    /** Id of its registration, if it is registered. */
+    readonly id: string;
+    /** With publisher and info hash it makes the id. */
+    readonly salt: string;
+    /** EIP-712 hash of these words, which a registry keeps. */
+    readonly hash: string;
+    /** EIP-155 id of the chain that it was signed for. */
+    readonly chainId: number;
+    /** The contract that it was signed for; null: it is signed only. */
+    readonly registry: string | null;
+    /** The content is encrypted. */
+    readonly encrypted: boolean;
+    /** Id of the edition that it follows. */
+    readonly previous: string | null;
+}
+/**
+ * Whether a torrent has a title: "unknown" until {@link Torrent.ready}, and always where only engines without payments
+ * run; "unsigned": nobody says who published it, which is allowed; "awaited": its link names who must have signed it
+ * (`pw.by`), and no peer has brought that title yet; "fits"; or why it is `wrong`: not of this content, not signed by
+ * its publisher, not by whom the link names, or not the one under whose id it is sold. While it is awaited or wrong,
+ * nothing is paid for.
+ */
+export type Signature = "unknown" | "unsigned" | "awaited" | "fits" | {
+    readonly wrong: string;
+};
 
 // ---- fetching
 /** What is asked of a file, as `fetch` takes it. */
@@ -996,6 +1049,7 @@ export { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js"
 export type { MissingFeature } from "./errors.js";
 export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { FileSource, TorrentSource } from "./source.js";
+export type { Signature, Title } from "./title.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { FilePriority, PeerStats, TorrentEvents, TorrentState, TorrentStats, WebSeedStats } from "./torrent.js";
 

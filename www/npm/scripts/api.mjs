@@ -11,6 +11,7 @@ const PUBLIC = [
   "client",
   "source",
   "torrent",
+  "title",
   "fetching",
   "reading",
   "payments",

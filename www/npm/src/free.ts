@@ -15,5 +15,6 @@ export { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js"
 export type { MissingFeature } from "./errors.js";
 export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { FileSource, TorrentSource } from "./source.js";
+export type { Signature, Title } from "./title.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { FilePriority, PeerStats, TorrentEvents, TorrentState, TorrentStats, WebSeedStats } from "./torrent.js";

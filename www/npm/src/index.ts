@@ -33,6 +33,7 @@ export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { ReadOptions } from "./reading.js";
 export type { FileSource, ParsedTorrent, TorrentSource } from "./source.js";
+export type { Signature, Title } from "./title.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type {
   FileEvents,

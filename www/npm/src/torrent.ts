@@ -6,12 +6,14 @@ import { FILE, noWire, refuse, renamed, TORRENT } from "./habits.js";
 import type { PaymentLack } from "./lack.js";
 import { Live, holds } from "./live.js";
 import { typeOf, typeOfBytes } from "./mime.js";
+import { PAYS } from "./paying.js";
 import type { Decimal } from "./payments.js";
 import { follow } from "./playhead.js";
 import { STREAM_PATH, type FromEngine } from "./protocol.js";
 import type { Range } from "./range.js";
 import { chunksOf, type ReadOptions } from "./reading.js";
 import type { Store } from "./stores.js";
+import { type EngineTitle, type Signature, type Title, titleOf } from "./title.js";
 import type { EngineSourceFile, TorrentHost } from "./torrent_host.js";
 import { ceilFine, floorFine, unitsPerGB } from "./units.js";
 
@@ -124,6 +126,8 @@ export interface TorrentEvents {
   upload: number;
   /** It lacks something and nobody is connected, at first and then every 30 seconds. Peers come from trackers alone. */
   noPeers: "tracker";
+  /** {@link Torrent.title} and {@link Torrent.signature} are others than before. */
+  title: Torrent;
   /** Everything that is selected is verified and stored. */
   done: Torrent;
   piece: { readonly piece: number };
@@ -197,6 +201,10 @@ export class Torrent extends Emitter<TorrentEvents> {
   createdBy: string | null = null;
   /** When it was made, likewise. */
   created: Date | null = null;
+  /** What its publisher signed; null unless {@link signature} is "fits". The event `title` tells of a change. */
+  title: Title | null = null;
+  /** Whether {@link title} is there, and why not. Known with {@link ready}. */
+  signature: Signature = "unknown";
 
   readonly #host: TorrentHost;
   readonly #live: Live<EngineTorrent>;
@@ -326,13 +334,14 @@ export class Torrent extends Emitter<TorrentEvents> {
     return [...new Set([...this.#named.trackers, ...(this.private ? [] : this.#host.trackers)])];
   }
 
-  /** A link to it, with its name, trackers and web seeds as far as they are known (BEP 9, BEP 19). */
+  /** A link to it, with its name, publisher, trackers and web seeds as far as they are known (BEP 9, BEP 19). */
   get magnetURI(): string {
     const all = (key: string, values: readonly string[]) =>
       values.map((value) => `&${key}=${encodeURIComponent(value)}`).join("");
     const { webSeeds } = this.#named;
     const name = this.name ? [this.name] : [];
-    return `magnet:?xt=urn:btih:${this.infoHash}${all("dn", name)}${all("tr", this.announce)}${all("ws", webSeeds)}`;
+    const by = this.title ? [this.title.publisher] : [];
+    return `magnet:?xt=urn:btih:${this.infoHash}${all("dn", name)}${all("pw.by", by)}${all("tr", this.announce)}${all("ws", webSeeds)}`;
   }
 
   /** {@link torrentFile} as a file to be saved; null until {@link ready}. */
@@ -539,11 +548,16 @@ export class Torrent extends Emitter<TorrentEvents> {
       if (file.path.length > 0) this.files.push(new TorrentFile(place, file, this.#host));
       offset += file.length;
     }
+    if (PAYS) await this.#lookAtTitle().catch(() => undefined);
     this.#becomeReady();
     this.emit("ready", this);
     this.emit("metadata", this);
     if (snapshot.state === "seeding") this.emit("done", this);
     return false;
+  }
+
+  async #lookAtTitle(): Promise<void> {
+    Object.assign(this, titleOf(await this.#host.request<EngineTitle>("title")));
   }
 
   /** @internal A new engine has never heard of it. */
@@ -558,6 +572,13 @@ export class Torrent extends Emitter<TorrentEvents> {
     switch (message.e) {
       case "ready":
         this.refresh().catch((error: Error) => this.emit("error", { error }));
+        break;
+      case "title":
+        if (!PAYS) break;
+        this.#lookAtTitle().then(
+          () => this.emit("title", this),
+          () => undefined,
+        );
         break;
       case "done":
         this.#live.done();

@@ -26,6 +26,7 @@ await build({
     "src/stores.ts",
     "src/subtitles.ts",
     "src/protocol.ts",
+    "src/title.ts",
     "src/torrent.ts",
     "src/trusted.ts",
     "src/units.ts",

@@ -9,6 +9,7 @@ use super::desk::{chain_of, refused, titles_of};
 use super::output::{CliError, plain, say, utc};
 use super::title::percent;
 use super::title_args::RegistryArgs;
+use crate::client::TitleStanding;
 use crate::metainfo::{MagnetLink, Metainfo};
 use crate::native::registry::{Listing, MAX_LISTED, Record, RegistryError};
 use crate::title::{Registry, SignedTitle};
@@ -46,13 +47,8 @@ impl Described {
                 (Some(signed), fault)
             }
         };
-        let id = title.as_ref().map(|signed| signed.title.id());
-        let other = match (id, content) {
-            (Some(id), Some(content)) if id != content => Some(format!(
-                "the torrent is sold under {content} (pw.content), and its title's id is {id}"
-            )),
-            _ => None,
-        };
+        let other = title.as_ref().map(|signed| signed.check_id(content));
+        let other = other.and_then(|fits| Some(fits.err()?.to_string()));
         Described {
             info_hash: metainfo.info_hash,
             title,
@@ -226,6 +222,39 @@ impl Described {
             });
         }
         all
+    }
+}
+
+/// What a running peer says of a torrent's title when that changes: for people, and as JSON.
+pub(super) fn told_of_title(standing: &TitleStanding) -> (String, Value) {
+    match standing {
+        TitleStanding::Unknown => ("not known".to_owned(), json!({"standing": "unknown"})),
+        TitleStanding::Unsigned => ("unsigned".to_owned(), json!({"standing": "unsigned"})),
+        TitleStanding::Awaited => (
+            "the link names who must have signed it, and nothing is bought until a peer sends it"
+                .to_owned(),
+            json!({"standing": "awaited"}),
+        ),
+        TitleStanding::Fits(signed) => {
+            let title = &signed.title;
+            let text = format!(
+                "{}, signed by {}, {} % of every sale to {}",
+                plain(&title.name),
+                title.publisher,
+                percent(title.bps),
+                title.creator
+            );
+            let mut value = title_json(signed);
+            value["standing"] = json!("fits");
+            (text, value)
+        }
+        TitleStanding::Wrong(why) => (
+            format!(
+                "{}; nothing is bought: get the torrent from whom you trust",
+                plain(why)
+            ),
+            json!({"standing": "wrong", "reason": why}),
+        ),
     }
 }
 

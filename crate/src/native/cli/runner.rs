@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::described::told_of_title;
 use super::output::{CliError, plain, say, say_json, sentence, tokens};
 use super::payout::{Batch, Pace, Payout, Sum, redeemed_line};
 use super::select::{Choice, selected};
@@ -386,6 +387,14 @@ impl Runner {
                 self.note("warning", &value, || {
                     format!("warning: {}", sentence(&text))
                 });
+            }
+            Event::Title {
+                info_hash,
+                standing,
+            } => {
+                let (text, mut value) = told_of_title(&standing);
+                value["info_hash"] = json!(info_hash.to_hex());
+                self.note("title", &value, || format!("title {info_hash}: {text}"));
             }
             Event::Failed { info_hash, text } => {
                 let value = json!({"info_hash": info_hash.to_hex(), "text": text});

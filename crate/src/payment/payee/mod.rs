@@ -428,6 +428,27 @@ impl Payee {
         }
     }
 
+    /// What is sold on one connection has this id from now on. New TERMS leave; accepted ranges keep their id.
+    pub fn set_content_on(&mut self, now: Timestamp, conn: ConnectionId, content: B256) {
+        self.turn(now);
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        if c.info.content == content {
+            return;
+        }
+        c.info.content = content;
+        let attached = c.attached.last().copied();
+        if c.quotes.is_empty() {
+            return;
+        }
+        self.quote(conn);
+        if let Some(first) = attached {
+            let reason = NeedReason::PriceChanged;
+            self.send(conn, PayMessage::Need { reason, first });
+        }
+    }
+
     fn stop_selling(&mut self, conn: ConnectionId, reason: ByeReason) {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;

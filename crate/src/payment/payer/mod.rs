@@ -453,6 +453,20 @@ impl Payer {
         self.pump(conn);
     }
 
+    /// What is bought on this connection has this id from now on. Promises under another one that have not left are
+    /// taken back; what was promised under it is paid.
+    pub fn set_content(&mut self, now: Timestamp, conn: ConnectionId, content: B256) {
+        self.turn(now);
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        if c.info.content != content {
+            c.info.content = content;
+            self.drop_drafts(conn);
+            self.pump(conn);
+        }
+    }
+
     /// Takes back promises that have not left and are not to leave any more.
     fn drop_drafts(&mut self, conn: ConnectionId) {
         let Some(c) = self.conns.get(&conn) else {
@@ -463,10 +477,11 @@ impl Payer {
         } else {
             FineUnits(0)
         };
+        let content = c.info.content;
         for first in self.ranges_of(conn) {
             if self
                 .range(first)
-                .is_some_and(|r| r.is_drafted() && r.price > most)
+                .is_some_and(|r| r.is_drafted() && (r.price > most || r.content != content))
             {
                 self.detach_range(first);
                 if let Some(c) = self.conns.get_mut(&conn) {

@@ -81,16 +81,17 @@ export class Viewer {
   }
 
   /**
-   * Opens the magnet link by hand and waits until the offer is complete: this many sellers have named a price at which
-   * the film is sold. The deposit that is proposed follows from the highest of their prices.
+   * Opens the magnet link by hand and waits until the offer is complete, with the price of so many sellers: the page
+   * proposes a deposit that is enough at the highest of them. One that comes later would be paid out of a deposit for
+   * the price of the first, which may be used up before the end.
    */
-  async openMagnet(magnet, sellers = 0) {
+  async openMagnet(magnet, sellers) {
     await this.tab.fill("#magnet", magnet);
     await this.tab.press("#magnet", "Enter");
     await this.tab.until(() => document.body.dataset.phase === "offer");
-    await this.tab.until((count) => {
+    await this.tab.until((sellers) => {
       const peers = window.pieceworkPlayer.app.title.look?.peers ?? [];
-      return peers.filter((peer) => peer.buying.pricePerGB).length >= count;
+      return peers.filter(({ buying }) => (buying.pricePerGB ?? 0n) > 0n).length >= sellers;
     }, sellers);
     await this.tab.until(() => !document.querySelector("#play").disabled);
     return this.tab.evaluate(() => ({

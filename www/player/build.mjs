@@ -43,7 +43,9 @@ await Promise.all([
     plugins: [packageBeside],
   }),
   build({ ...common, entryPoints: { "dev-wallet": join(here, "dev-wallet.ts") } }),
-  ...["index.html", "theme.js", "page.css", "dev-wallet.css", "icon.svg"].map((name) =>
+  // A title's public page has no engine, and the player's page loads nothing of it.
+  build({ ...common, entryPoints: { title: join(here, "src", "title_page.ts") }, plugins: [packageBeside] }),
+  ...["index.html", "title.html", "theme.js", "page.css", "title.css", "dev-wallet.css", "icon.svg"].map((name) =>
     cp(join(here, name), join(dist, name)),
   ),
   // The custom element is not used here; types are for other programs.

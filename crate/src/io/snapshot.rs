@@ -263,6 +263,8 @@ pub struct PeerSnapshot {
 pub struct PeerPayment {
     /// Price per block, fine units; `None`: no price was named.
     pub price: Option<FineUnits>,
+    /// It is the price of another registration than the title's, or of none: nothing is bought at it.
+    pub is_foreign: bool,
     /// A range is attached and blocks are being paid.
     pub active: bool,
     /// Paid on this connection.

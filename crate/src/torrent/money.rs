@@ -164,6 +164,11 @@ impl Money {
         self.payer.as_ref()?.price(conn)
     }
 
+    /// See [`Payer::is_foreign`].
+    pub fn is_foreign(&self, conn: ConnectionId) -> bool {
+        self.payer.as_ref().is_some_and(|p| p.is_foreign(conn))
+    }
+
     /// A request went out.
     pub fn request_sent(&mut self, conn: ConnectionId) {
         if let Some(payer) = &mut self.payer {

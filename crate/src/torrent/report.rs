@@ -82,6 +82,7 @@ impl Torrent {
             requests_in: peer.serving.len() as u32,
             buying: PeerPayment {
                 price: money.price(conn),
+                is_foreign: money.is_foreign(conn),
                 active: matches!(money.buying(conn), Buying::Paid(_)),
                 paid,
                 blocks: bought,
@@ -89,6 +90,7 @@ impl Torrent {
             },
             selling: PeerPayment {
                 price: money.asked(conn),
+                is_foreign: false,
                 active: money.is_paying(conn),
                 paid: earned,
                 blocks: sold,

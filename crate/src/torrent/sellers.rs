@@ -92,7 +92,9 @@ impl Torrent {
             let wanted = chosen.contains(&peer.connection);
             (ctx.money).want(ctx.now, peer.connection, kind, wanted, max_price);
         }
-        let cheapest = offers.iter().map(|(_, price, _)| *price).min();
+        // Nothing is bought at a price that leaves the creator out, so no deposit is made for it.
+        let of_title = offers.iter().filter(|(_, _, c)| !ctx.money.is_foreign(*c));
+        let cheapest = of_title.map(|(_, price, _)| *price).min();
         if let Some(price) = cheapest
             && active
         {

@@ -209,7 +209,9 @@ fn peer_payment(payment: &PeerPayment) -> JsValue {
     object(&[
         (
             "pricePerBlock",
-            payment.price.map_or(JsValue::NULL, |price| big(price.0)),
+            // A page offers no price at which nothing is bought, and proposes no deposit for it.
+            (payment.price.filter(|_| !payment.is_foreign))
+                .map_or(JsValue::NULL, |price| big(price.0)),
         ),
         ("active", payment.active.into()),
         ("paidFine", big(payment.paid.0)),

@@ -185,7 +185,7 @@ export class Torrent extends Emitter {
       const markup = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
       this.state.name = this.name = `${markup}\u202e\u0007\u2028${"long ".repeat(400)}`;
       this.state.peers = [
-        fake.peer(1, { client: "<svg onload=window.hacked=1>", buying: side({ note: "<b>note</b>" }) }),
+        fake.peer(1, { client: "<svg onload=window.hacked=1>", buying: side({ pricePerGB: 0n, note: "<b>note</b>" }) }),
       ];
     }
   }

@@ -4,9 +4,11 @@
 //   node tests/browser/tools/demo.mjs [CONFIG.json]
 //
 // CONFIG may also come as PIECEWORK_DEMO_CONFIG. `cargo xtask demo --headless` writes it.
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFile, mkdir, open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { getAddress } from "ethers";
 import { Chain } from "../support/demo/chain.mjs";
 import { Seeder } from "../support/demo/seeder.mjs";
@@ -34,6 +36,12 @@ const folder = dirname(config.screenshot);
 const free = Number(config.pricePerGigabyte) === 0;
 /** The first viewer's browser and the second's; one name is both. */
 const kinds = config.viewers.browsers;
+/** What the publisher signed: addresses, the creator's share, and the file that names the contracts. */
+const { publisher, creator, creatorKey, sharePercent, deployment } = config.title;
+/** Hundredths of a percent. */
+const bps = BigInt(Math.round(Number(sharePercent) * 100));
+/** What the buyers' pages say of a seller that leaves the creator out. */
+const NO_SHARE = /does not sell under this title's registration/;
 const cheaperSecondHand = !free && page.resalePercent < 100;
 const report = new Report();
 setDecimals(page.token.decimals);
@@ -45,23 +53,27 @@ try {
   const chain = new Chain({ ...page, token: page.token.address });
   const seeder = await Seeder.take(config.seeder);
   open_.push(seeder);
+  const unsigned = config.unsignedSeller ? await Seeder.take(config.unsignedSeller) : null;
+  if (unsigned) open_.push(unsigned);
   const original = await hashesOf(config.content);
   const url = `${config.page}?wallet=auto`;
   const start = (name, kind) => Viewer.open(name, { kind, paths: config.viewers.programs, url, screenshots: folder });
 
   const before = await balances(chain);
+  const title = await published(chain);
 
   const first = await start("viewer-1", kinds[0]);
   open_.push(first);
-  await watch(first, 1, original);
+  await watch(first, 1, original, title);
   await copyFile(join(folder, "viewer-1-playing.png"), config.screenshot);
 
   const second = await start("viewer-2", kinds.at(-1));
   open_.push(second);
-  await watch(second, 2, original);
+  await watch(second, 2, original, title);
   await Promise.all([first.settled(), second.settled()]);
 
-  await account(chain, seeder, first, second, before);
+  if (unsigned) await soldNothing(unsigned, [first, second]);
+  await account(chain, seeder, first, second, before, title);
   for (const viewer of [first, second]) {
     report.check(
       `${viewer.name}: no error in the console`,
@@ -78,7 +90,7 @@ try {
 } catch (error) {
   report.check("the play-through went through", false, error.stack ?? error);
   for (const seeder of open_.filter((one) => one instanceof Seeder))
-    atFailure("seeder", JSON.stringify(await seeder.ask("stats").catch((lost) => lost.message)));
+    atFailure(seeder.name, JSON.stringify(await seeder.ask("stats").catch((lost) => lost.message)));
   for (const viewer of open_.filter((one) => one instanceof Viewer)) {
     await viewer.screenshot("at-failure", { fullPage: true }).catch(() => undefined);
     for (const problem of viewer.problems.slice(0, 10)) console.log(`  ${viewer.name}: ${problem}`);
@@ -95,13 +107,73 @@ function atFailure(name, state) {
   console.log(`state   ${name}: ${state.slice(0, 4000)}`);
 }
 
+/** A command of `piecework`; what it answers. */
+async function piecework(...words) {
+  const { stdout } = await promisify(execFile)(config.piecework, [...words, "--json"]);
+  return JSON.parse(stdout);
+}
+
+/** Before anything is paid: who published the film and who is credited, by its torrent and by the chain. */
+async function published(chain) {
+  const asked = free ? [] : ["--deployment", deployment];
+  const { info_hash: infoHash, title, magnet } = await piecework("info", config.torrentFile, ...asked);
+  report.check(
+    "the film is signed by its publisher, and the signature fits",
+    title.signed && title.fits && getAddress(title.publisher) === getAddress(publisher),
+    title.publisher,
+  );
+  report.equal("its title names the creator", getAddress(title.creator), getAddress(creator));
+  report.equal("its title names the creator's share, in percent", title.share_percent, sharePercent);
+  report.equal("the page opens the link that names publisher and title", page.magnet, magnet);
+  report.check("the link names the publisher", magnet.includes(`pw.by=${publisher.slice(2).toLowerCase()}`));
+  if (free) {
+    report.check("a free film is registered nowhere", !magnet.includes("pw.content="));
+    return { ...title, infoHash };
+  }
+  const { same_words: sameWords, registration, earlier } = title.registry_looked_at;
+  report.check("the chain has the title with the words that were signed", sameWords === true);
+  report.check("nobody registered the film before", earlier === null);
+  report.equal("the chain names the creator", getAddress(registration.creator), getAddress(creator));
+  report.equal("nothing is credited before the first sale", await chain.creditOf(creator), 0n);
+  return { ...title, infoHash };
+}
+
+/** What the page says of the publisher, against what `piecework info` says of the torrent. */
+async function saysWhoPublished(viewer, title) {
+  // The page's words are compared here as soon as it shows them. Until then: it opened what the publisher signed.
+  const { infoHash } = await viewer.tab.evaluate(() => ({ infoHash: window.pieceworkPlayer.app.title.look.infoHash }));
+  report.equal(`${viewer.name}: opened the film that ${publisher} signed`, infoHash, title.infoHash);
+}
+
+/** The viewers met a cheaper seller of the same film that leaves the creator out, and bought nothing of it. */
+async function soldNothing(seller, viewers) {
+  console.log("\na seller without the title");
+  for (const viewer of viewers) {
+    const { connections } = await viewer.look();
+    const met = connections.filter((peer) => NO_SHARE.test(peer.buying.note));
+    report.check(
+      `${viewer.name}: met the cheaper seller that quotes no title, and says why it buys nothing`,
+      met.length > 0,
+    );
+    report.check(
+      `${viewer.name}: bought nothing of it`,
+      met.every((peer) => peer.downloaded === 0 && peer.buying.paidFine === 0n),
+    );
+  }
+  const { money, torrents } = await seller.ask("stats");
+  const sent = torrents.reduce((sum, torrent) => sum + torrent.uploaded, 0);
+  report.equal("the seller without the title sent nothing", sent, 0);
+  report.equal("and earned nothing", BigInt(money.redeemable_fine) + BigInt(money.redeemed), 0n);
+}
+
 /** One viewer from the empty page to the whole file: the first one, whose only seller is the seeder, or the second. */
-async function watch(viewer, wallet, original) {
+async function watch(viewer, wallet, original, title) {
   console.log(`\n${viewer.name}, ${viewer.tab.browser}`);
   report.fact(`${viewer.name} browser`, viewer.tab.browser);
   report.check(`${viewer.name}: the wallet is not asked before a gesture`, (await viewer.prompts()).length === 0);
   await viewer.screenshot("open");
   const offer = await viewer.openMagnet(page.magnet, free ? 0 : wallet);
+  await saysWhoPublished(viewer, title);
   report.check(`${viewer.name}: nothing was uploaded before it was agreed to`, offer.uploaded === 0 && !offer.sharing);
   report.check(
     `${viewer.name}: a wallet is offered exactly when money is asked`,
@@ -152,7 +224,7 @@ async function watch(viewer, wallet, original) {
 }
 
 /** The bytes between all sides, the statements of every ledger, and the payments of the chain. */
-async function account(chain, seeder, first, second, before) {
+async function account(chain, seeder, first, second, before, title) {
   const [one, two] = [await first.look(), await second.look()];
   const native = await seeder.ask("stats");
   const sold = native.torrents.reduce((sum, torrent) => sum + torrent.uploaded, 0);
@@ -246,14 +318,16 @@ async function account(chain, seeder, first, second, before) {
   const keys = page.walletKeys.map((key) => getAddress(key.address));
   const seederAddress = getAddress(config.seeder.address);
   const after = await balances(chain);
-  const paidTo = (isPayee) => redemptions.filter((row) => isPayee(row.payee)).reduce((sum, row) => sum + row.net, 0n);
-  const paidSeeder = paidTo((payee) => payee === seederAddress);
-  const paidBrowser = paidTo((payee) => payee !== seederAddress);
+  const paidTo = (isPayee) => sums(redemptions.filter((row) => isPayee(row.payee)));
+  // A ledger counts what the buyers paid until it is redeemed, and then what the seller got after the creator's share.
+  const seederPaid = paidTo((payee) => payee === seederAddress);
+  const browserPaid = paidTo((payee) => payee !== seederAddress);
+  const [paidSeeder, paidBrowser] = [seederPaid.gross, browserPaid.gross];
 
   report.table("ledgers and chain, tokens", [
-    ["seller", "ledger (exact)", "redeemable", "paid by the chain", "rests below one unit, all ranges"],
-    row("seeder", BigInt(native.money.redeemable_fine), BigInt(native.money.redeemable), paidSeeder),
-    row("viewer-1", one.money.redeemableFine, one.money.redeemable, paidBrowser),
+    ["seller", "ledger (exact)", "redeemable", "paid by the chain", "the creator's", "its own", "rests, all ranges"],
+    row("seeder", BigInt(native.money.redeemable_fine), BigInt(native.money.redeemable), seederPaid),
+    row("viewer-1", one.money.redeemableFine, one.money.redeemable, browserPaid),
   ]);
   report.equal(
     "the seeder's ledger is what the chain paid, to the last unit",
@@ -263,25 +337,26 @@ async function account(chain, seeder, first, second, before) {
   report.equal("viewer-1's ledger is what the chain paid, to the last unit", one.money.redeemable, paidBrowser);
   const { money: rest } = await first.look();
   report.equal(
-    "viewer-1's ledger says afterwards that it was redeemed",
+    "viewer-1's ledger says afterwards what it got of it",
     rest.redeemed - one.money.redeemed,
-    paidBrowser,
+    browserPaid.net,
   );
   report.equal("viewer-1's ledger has nothing left to redeem", rest.redeemable, 0n);
   report.equal(
-    "the seeder's ledger says afterwards that it was redeemed",
+    "the seeder's ledger says afterwards what it got of it",
     BigInt(redeemed.money.redeemed) - BigInt(native.money.redeemed),
-    paidSeeder,
+    seederPaid.net,
   );
-  report.equal("the seeder's account holds it", after.seeder - before.seeder, paidSeeder);
+  report.equal("the seeder's account holds it less the share", after.seeder - before.seeder, seederPaid.net);
   const deposit1 = (await chain.events()).find(
     (event) => event.name === "Opened" && getAddress(event.owner) === keys[0],
   );
   report.equal(
-    "viewer-1's wallet holds it",
+    "viewer-1's wallet holds it less the share",
     after.wallets[0] - before.wallets[0] + deposit1.amount + deposit1.bond,
-    paidBrowser,
+    browserPaid.net,
   );
+  await credited(chain, redemptions, title);
 
   // The rest of a viewer's deposit comes back.
   await second.money();
@@ -302,7 +377,7 @@ async function account(chain, seeder, first, second, before) {
   await second.screenshot("withdrawn", { fullPage: true });
   const paidBySecond = redemptions
     .filter((redemption) => redemption.owner === keys[1])
-    .reduce((sum, redemption) => sum + redemption.net, 0n);
+    .reduce((sum, redemption) => sum + redemption.gross, 0n);
   const end = await balances(chain);
   report.equal(
     "viewer-2 paid what its sellers redeemed, and nothing else",
@@ -311,6 +386,30 @@ async function account(chain, seeder, first, second, before) {
   );
 
   await gas(chain, [first, second], redemptions);
+}
+
+/** The creator's share of everything that was redeemed, on the chain and then in the creator's own account. */
+async function credited(chain, redemptions, title) {
+  const { gross, cut } = sums(redemptions);
+  const share = redemptions.reduce((sum, row) => sum + (row.gross * bps) / 10_000n, 0n);
+  report.check("some of it is the creator's", cut > 0n && cut < gross, `${tokens(cut)} of ${tokens(gross)}`);
+  report.check(
+    "every redemption was under the title's registration",
+    redemptions.every((row) => row.content === title.id),
+    title.id,
+  );
+  report.equal("the creator has its share of each redemption, to the last unit", cut, share);
+  report.equal("the vault's credit of the creator is the sum of them", await chain.creditOf(creator), share);
+  const held = await chain.balanceOf(creator);
+  await piecework("claim", "--owner-key", creatorKey, "--deployment", deployment);
+  report.equal("the creator claims it, and has the tokens", (await chain.balanceOf(creator)) - held, share);
+  report.equal("nothing is left of the credit", await chain.creditOf(creator), 0n);
+}
+
+/** Of redemptions: what the buyers paid, the creator's part, and the sellers'. */
+function sums(redemptions) {
+  const sum = (name) => redemptions.reduce((all, row) => all + row[name], 0n);
+  return { gross: sum("gross"), cut: sum("cut"), net: sum("net") };
 }
 
 /** The cost of every kind of transaction. */
@@ -339,7 +438,8 @@ async function gas(chain, viewers, redemptions) {
 }
 
 function row(name, fine, redeemable, paid) {
-  return [name, fineText(fine), tokens(redeemable), tokens(paid), `${fine - (redeemable << FINE_BITS)}/2^24`];
+  const parts = [paid.gross, paid.cut, paid.net].map(tokens);
+  return [name, fineText(fine), tokens(redeemable), ...parts, `${fine - (redeemable << FINE_BITS)}/2^24`];
 }
 
 /** The seeder's price is the configured one. A peer that asks another price is the reselling viewer. */
@@ -348,9 +448,14 @@ function nameOf(peer, seller) {
     ? "viewer-1"
     : seller === null
       ? "seeder"
-      : peer.downloaded > 0 && seller.uploaded > 0 && peer.buying.pricePerGB < seller.connections[0]?.buying.pricePerGB
+      : peer.downloaded > 0 && seller.uploaded > 0 && peer.buying.pricePerGB < boughtAt(seller)
         ? "viewer-1"
         : "seeder";
+}
+
+/** The price at which a viewer bought. */
+function boughtAt(viewer) {
+  return viewer.connections.find((peer) => peer.downloaded > 0)?.buying.pricePerGB;
 }
 
 async function balances(chain) {

@@ -460,7 +460,7 @@ import { type Signature, type Title } from "./title.js";
 export type TorrentState = "metadata" | "checking" | "downloading" | "seeding" | "paused" | "failed";
 /** Money with one peer in one direction. Amounts are base units, `paidFine` 2^-24 of them. */
 export interface PeerPaymentStats {
-    /** Per 10^9 bytes; null: no price was named. */
+    /** Per 10^9 bytes; null: none was named, or one that leaves the title's creator out, at which nothing is bought. */
     readonly pricePerGB: bigint | null;
     readonly active: boolean;
     readonly paid: bigint;

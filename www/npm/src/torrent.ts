@@ -22,7 +22,7 @@ export type TorrentState = "metadata" | "checking" | "downloading" | "seeding" |
 
 /** Money with one peer in one direction. Amounts are base units, `paidFine` 2^-24 of them. */
 export interface PeerPaymentStats {
-  /** Per 10^9 bytes; null: no price was named. */
+  /** Per 10^9 bytes; null: none was named, or one that leaves the title's creator out, at which nothing is bought. */
   readonly pricePerGB: bigint | null;
   readonly active: boolean;
   readonly paid: bigint;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     demo::{
-        chain::{self, Account, Deployment},
+        chain::{self, Account},
         children::Children,
         programs,
     },
@@ -114,14 +114,13 @@ impl Chain {
         let anvil = children.start("anvil", &anvil, false)?;
         let mut opening = chain::Opening::default();
         let (rpc, accounts) = children.wait_ready(anvil, LIMIT, |line| opening.read(line))?;
-        let [deployer, sink, payee, owner, ..] = accounts.as_slice() else {
+        let [deployer, payee, owner, ..] = accounts.as_slice() else {
             return Err(Failure::failed("anvil made too few accounts"));
         };
         let artifacts = paths::root().join("contracts/out");
         // Only the token of it: the README's own line deploys the vault.
         let decimals = chain::DOLLAR_DECIMALS;
-        let Deployment { token, .. } =
-            chain::deploy(rpc, &artifacts, deployer, sink, &[owner], decimals)?;
+        let token = chain::deploy_token(rpc, &artifacts, deployer, &[owner], decimals)?.address;
         Ok(Self {
             rpc,
             owner: owner.clone(),

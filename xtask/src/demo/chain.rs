@@ -1,4 +1,5 @@
-//! The demo's chain: anvil's opening lines, JSON-RPC to it, and the two contracts put on it.
+//! The demo's chain: anvil's opening lines, JSON-RPC to it, the token put on it, and the file that names the other
+//! contracts, which `piecework vault deploy` puts there.
 //!
 //! Only words of 32 bytes are encoded here (addresses, numbers); the accounts are anvil's unlocked ones, so nothing is
 //! signed.
@@ -7,7 +8,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -71,50 +72,56 @@ impl Opening {
     }
 }
 
-/// The contracts on the chain.
+/// The play money.
 #[derive(Debug)]
-pub struct Deployment {
-    /// The chain's id, by its own word.
-    pub chain_id: u64,
-    /// The play-money token.
-    pub token: String,
+pub struct Token {
+    /// Its contract.
+    pub address: String,
     /// Its decimals.
     pub decimals: u8,
+}
+
+/// The contracts on the chain, by the file that `piecework vault deploy` wrote.
+#[derive(Debug)]
+pub struct Deployment {
+    /// That file.
+    pub file: PathBuf,
+    /// The chain's id.
+    pub chain_id: u64,
     /// The vault.
     pub vault: String,
-    /// Where burned bonds go.
-    pub sink: String,
+    /// The registry of titles that the vault asks.
+    pub registry: String,
     /// The block of the vault; logs before it do not concern it.
     pub deploy_block: u64,
 }
 
-/// Deploys a token of so many decimals and a vault, and gives `payers` their play money. `artifacts` is the compiler's
-/// output folder.
-pub fn deploy(
+/// Deploys a token of so many decimals, and gives `payers` their play money. `artifacts` is the compiler's output
+/// folder.
+pub fn deploy_token(
     rpc: SocketAddr,
     artifacts: &Path,
     deployer: &Account,
-    sink: &Account,
     payers: &[&Account],
     decimals: u8,
-) -> Result<Deployment, Failure> {
-    let chain_id = quantity(&call(rpc, "eth_chainId", json!([]))?)?;
+) -> Result<Token, Failure> {
     let (name, arguments) = match decimals {
-        DOLLAR_DECIMALS => ("DemoToken", vec![]),
-        _ => ("DemoTokenOf", vec![number_word(decimals.into())]),
+        DOLLAR_DECIMALS => ("DemoToken", String::new()),
+        _ => ("DemoTokenOf", number_word(decimals.into())),
     };
-    let token_artifact = artifact(artifacts, name)?;
-    let vault_artifact = artifact(artifacts, "PieceworkVault")?;
-    let (token, _) = create(rpc, deployer, &token_artifact, &arguments)?;
-    let zero = "0x0000000000000000000000000000000000000000";
-    let arguments = [
-        address_word(&token)?,
-        address_word(zero)?,
-        address_word(&sink.address)?,
-        number_word(EXIT_DELAY_SECONDS.into()),
-    ];
-    let (vault, deploy_block) = create(rpc, deployer, &vault_artifact, &arguments)?;
-    let mint = token_artifact["methodIdentifiers"]["mint(address,uint256)"]
+    let artifact = artifact(artifacts, name)?;
+    let code = artifact["bytecode"]["object"]
+        .as_str()
+        .ok_or_else(|| Failure::failed("the artifact has no bytecode"))?;
+    let receipt = send(
+        rpc,
+        json!({ "from": deployer.address, "data": format!("{code}{arguments}") }),
+    )?;
+    let address = receipt["contractAddress"]
+        .as_str()
+        .ok_or_else(|| Failure::failed("the receipt names no contract"))?
+        .to_owned();
+    let mint = artifact["methodIdentifiers"]["mint(address,uint256)"]
         .as_str()
         .ok_or_else(|| Failure::failed(format!("{name} has no mint(address,uint256)")))?;
     let funds = FUNDS.saturating_mul(10u128.saturating_pow(decimals.into()));
@@ -126,16 +133,33 @@ pub fn deploy(
         );
         send(
             rpc,
-            json!({ "from": deployer.address, "to": token, "data": data }),
+            json!({ "from": deployer.address, "to": address, "data": data }),
         )?;
     }
+    Ok(Token { address, decimals })
+}
+
+/// The only deployment in the folder that `piecework vault deploy` wrote to.
+pub fn deployment_in(folder: &Path, rpc: SocketAddr) -> Result<Deployment, Failure> {
+    let chain_id = quantity(&call(rpc, "eth_chainId", json!([]))?)?;
+    let file = folder.join(format!("{chain_id}.json"));
+    let text = fs::read_to_string(&file).map_err(Failure::io("read", &file))?;
+    let json: Value = serde_json::from_str(&text)
+        .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
+    let address = |contract: &str| {
+        json[contract]["address"]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| Failure::failed(format!("{} names no {contract}", file.display())))
+    };
     Ok(Deployment {
         chain_id,
-        token,
-        decimals,
-        vault,
-        sink: sink.address.clone(),
-        deploy_block,
+        vault: address("vault")?,
+        registry: address("registry")?,
+        deploy_block: json["vault"]["block"]
+            .as_u64()
+            .ok_or_else(|| Failure::failed(format!("{} names no block", file.display())))?,
+        file,
     })
 }
 
@@ -153,25 +177,6 @@ pub fn call(rpc: SocketAddr, method: &str, parameters: Value) -> Result<Value, F
         Some(error) => Err(Failure::failed(format!("{method}: {error}"))),
         None => Ok(answer["result"].take()),
     }
-}
-
-fn create(
-    rpc: SocketAddr,
-    deployer: &Account,
-    artifact: &Value,
-    arguments: &[String],
-) -> Result<(String, u64), Failure> {
-    let code = artifact["bytecode"]["object"]
-        .as_str()
-        .ok_or_else(|| Failure::failed("the artifact has no bytecode"))?;
-    let receipt = send(
-        rpc,
-        json!({ "from": deployer.address, "data": format!("{code}{}", arguments.concat()) }),
-    )?;
-    let address = receipt["contractAddress"]
-        .as_str()
-        .ok_or_else(|| Failure::failed("the receipt names no contract"))?;
-    Ok((address.to_owned(), quantity(&receipt["blockNumber"])?))
 }
 
 /// anvil answers before it has mined; once `evm_mine` has answered, the receipt is there.

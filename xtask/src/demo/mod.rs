@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: the whole of Piecework on this machine, with every real part in it.
 //!
-//! chain -> contracts -> signaling server -> seeder -> page; then a person, or the headless play-through, watches. At
-//! the end, however it comes, every process that was started is stopped.
+//! chain -> contracts -> signaling server -> title -> seeder -> page; then a person, or the headless play-through,
+//! watches. At the end, however it comes, every process that was started is stopped.
 
 pub mod chain;
 pub mod children;
@@ -14,6 +14,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -23,10 +24,11 @@ use serde_json::{Map, Value, json};
 use crate::{
     builds, chromium,
     failure::Failure,
-    firefox, node, paths, setup, shell,
+    firefox, node, paths, setup,
+    shell::{self, Bounded},
     stage::{say, stage},
 };
-use chain::{Account, Deployment};
+use chain::{Account, Deployment, Token};
 use children::Children;
 pub use stream::make as make_stream;
 pub use video::{Videos, film as make_film, long as make_long_film, make as make_videos};
@@ -39,15 +41,23 @@ const PLAY_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// Bytes per second of the seeder in a play-through: the video takes 13 s, the first picture much less.
 const SEEDER_LIMIT: &str = "2M";
 
-/// Lines written to this pipe in the demo's folder reach the seeder: `stats`, `redeem` and the other commands of
-/// `piecework seed --help`.
-const SEEDER_COMMANDS: &str = "seeder-commands";
+/// The seeder's process. Lines written to the pipe `seeder-commands` in the demo's folder reach it: `stats`, `redeem`
+/// and the other commands of `piecework seed --help`.
+const SEEDER_NAME: &str = "seeder";
+/// In a paid play-through: it sells the same film without the title, for half the price, and nobody buys from it.
+const UNSIGNED_NAME: &str = "unsigned-seller";
+
+/// The creator's part of every sale, in percent: not so round that every share of a range is a whole unit.
+const CREATOR_SHARE: &str = "7.35";
 
 /// anvil's accounts, by their number in its list.
 const DEPLOYER: usize = 0;
 const VIEWERS: [usize; 2] = [1, 2];
 const SEEDER: usize = 3;
 const SINK: usize = 4;
+const PUBLISHER: usize = 5;
+const CREATOR: usize = 6;
+const UNSIGNED_SELLER: usize = 7;
 
 /// Builds everything and runs it: local chain, contracts, signaling server, paid seeder, page with a development wallet
 #[derive(clap::Args)]
@@ -138,12 +148,27 @@ impl Wallet {
 /// Everything that runs, as the page and the play-through need to know it.
 struct Scene {
     deployment: Deployment,
-    accounts: Vec<Account>,
+    token: Token,
+    accounts: Accounts,
     rpc: SocketAddr,
     tracker: String,
+    /// Signed by the publisher.
     torrent: PathBuf,
     magnet: String,
     content: PathBuf,
+    /// Whether a seller of the unsigned torrent runs, too.
+    is_sold_unsigned: bool,
+}
+
+/// anvil's accounts.
+struct Accounts(Vec<Account>);
+
+impl Accounts {
+    fn at(&self, index: usize) -> Result<&Account, Failure> {
+        self.0
+            .get(index)
+            .ok_or_else(|| Failure::failed("anvil made too few accounts"))
+    }
 }
 
 /// The programs and files that a demo needs before it starts.
@@ -293,7 +318,7 @@ impl Demo {
                 self.play(&mut children, &folder, &scene, page, &viewers)
             }
             None => {
-                scene.explain(page, &folder);
+                scene.explain(page, &folder)?;
                 children.wait_interrupt()
             }
         };
@@ -306,7 +331,25 @@ impl Demo {
     /// viewer has met the first. The play-through seeks into a part that is not there, and asks who gave which bytes,
     /// so it slows the transfer.
     fn seeder_limit(&self) -> Option<&'static str> {
-        (self.headless || !self.browsers.is_empty()).then_some(SEEDER_LIMIT)
+        self.is_played().then_some(SEEDER_LIMIT)
+    }
+
+    /// Whether a program watches, and not a person.
+    fn is_played(&self) -> bool {
+        self.headless || !self.browsers.is_empty()
+    }
+
+    /// Dollars per gigabyte, as a number.
+    fn price(&self) -> Result<f64, Failure> {
+        let price = self.price.parse().ok();
+        price
+            .filter(|price: &f64| price.is_finite() && *price >= 0.0)
+            .ok_or_else(|| {
+                Failure::failed(format!(
+                    "--price {}: write dollars per gigabyte, such as 10 or 0.5",
+                    self.price
+                ))
+            })
     }
 
     /// The viewers' browsers, in a headless run.
@@ -329,26 +372,34 @@ impl Demo {
         let anvil = children.start("anvil", &programs::anvil()?, false)?;
         let mut opening = chain::Opening::default();
         let (rpc, accounts) = children.wait_ready(anvil, READY_LIMIT, |line| opening.read(line))?;
-        let account = |index: usize| {
-            accounts
-                .get(index)
-                .ok_or_else(|| Failure::failed("anvil made too few accounts"))
+        let accounts = Accounts(accounts);
+        let key_file = |index: usize, name: &str| {
+            let path = folder.join(format!("{name}.key"));
+            programs::write_key(accounts.at(index)?, &path).map(|()| path)
         };
         let payers = VIEWERS
             .into_iter()
-            .map(account)
+            .map(|viewer| accounts.at(viewer))
             .collect::<Result<Vec<_>, _>>()?;
-        let deployment = chain::deploy(
+        let token = chain::deploy_token(
             rpc,
             &paths::root().join("contracts/out"),
-            account(DEPLOYER)?,
-            account(SINK)?,
+            accounts.at(DEPLOYER)?,
             &payers,
             self.decimals,
         )?;
+        let contracts = emptied(folder.join("deployments"))?;
+        answered(&mut programs::deploy(
+            rpc,
+            &key_file(DEPLOYER, "deployer")?,
+            &token,
+            accounts.at(SINK)?,
+            &contracts,
+        ))?;
+        let deployment = chain::deployment_in(&contracts, rpc)?;
         say(format_args!(
-            "chain {} at {rpc}: token {}, vault {}",
-            deployment.chain_id, deployment.token, deployment.vault
+            "chain {} at {rpc}: token {}, vault {}, registry {}",
+            deployment.chain_id, token.address, deployment.vault, deployment.registry
         ));
 
         let signaling = children.start("signaling", &programs::signaling(), false)?;
@@ -359,47 +410,69 @@ impl Demo {
         )?);
         say(format_args!("signaling server: {tracker}"));
 
+        let unsigned = folder.join("unsigned.torrent");
+        answered(&mut programs::create(&content, &tracker, &unsigned))?;
+        // A free title is signed too, and asks no chain.
+        let is_paid = self.price()? > 0.0;
         let torrent = folder.join("demo.torrent");
-        let mut create = programs::create(&content, &tracker, &torrent);
-        let printed = shell::answer(&mut create)
-            .ok_or_else(|| Failure::failed(format!("`{}` failed", shell::line_of(&create))))?;
+        // For `piecework claim`, at the end.
+        key_file(CREATOR, "creator")?;
+        let title = programs::Title {
+            key_file: &key_file(PUBLISHER, "publisher")?,
+            creator: accounts.at(CREATOR)?,
+            share: CREATOR_SHARE,
+            register: is_paid.then_some(deployment.file.as_path()),
+        };
+        let printed = answered(&mut programs::publish(&unsigned, &title, &torrent))?;
         let magnet = programs::magnet_in(&printed)
             .ok_or_else(|| {
                 Failure::failed(format!(
-                    "`piecework create` printed no magnet link: {printed}"
+                    "`piecework publish` printed no magnet link: {printed}"
                 ))
             })?
             .to_owned();
-
-        let key_file = folder.join("seeder.key");
-        programs::write_key(account(SEEDER)?, &key_file)?;
-        let commands = programs::command_pipe(&folder.join(SEEDER_COMMANDS))?;
-        let seeder = programs::Seeder {
-            torrent: &torrent,
-            folder: content.parent().unwrap_or(Path::new("/")),
-            state: &emptied(folder.join("seeder"))?,
-            price: &self.price,
-            upload_limit: self.seeder_limit(),
-            key_file: &key_file,
-            rpc,
-            deployment: &deployment,
-        };
-        let seeder =
-            children.start_with("seeder", &programs::seed(&seeder), false, commands.into())?;
-        children.wait_ready(seeder, READY_LIMIT, programs::is_seeding)?;
         say(format_args!(
-            "seeder: {} at {} $ per GB",
-            content.display(),
-            self.price
+            "published by {}: {CREATOR_SHARE} % of every sale for {}",
+            accounts.at(PUBLISHER)?.address,
+            accounts.at(CREATOR)?.address
         ));
+
+        let mut sell = |name: &str, account: usize, torrent: &Path, price: &str| {
+            let commands = programs::command_pipe(&folder.join(format!("{name}-commands")))?;
+            let seeder = programs::Seeder {
+                torrent,
+                folder: content.parent().unwrap_or(Path::new("/")),
+                state: &emptied(folder.join(name))?,
+                price,
+                upload_limit: self.seeder_limit(),
+                key_file: &key_file(account, name)?,
+                deployment: &deployment.file,
+            };
+            let seeder =
+                children.start_with(name, &programs::seed(&seeder), false, commands.into())?;
+            children.wait_ready(seeder, READY_LIMIT, programs::is_seeding)?;
+            say(format_args!(
+                "{name}: {} at {price} $ per GB",
+                content.display()
+            ));
+            Ok::<_, Failure>(())
+        };
+        sell(SEEDER_NAME, SEEDER, &torrent, &self.price)?;
+        let is_sold_unsigned = is_paid && self.is_played();
+        if is_sold_unsigned {
+            let cheaper = (self.price()? / 2.0).to_string();
+            sell(UNSIGNED_NAME, UNSIGNED_SELLER, &unsigned, &cheaper)?;
+        }
         Ok(Scene {
             deployment,
+            token,
             accounts,
             rpc,
             tracker,
             torrent,
             magnet,
             content,
+            is_sold_unsigned,
         })
     }
 
@@ -428,6 +501,22 @@ impl Demo {
     }
 }
 
+/// The output of a program that has to end well.
+fn answered(command: &mut Command) -> Result<String, Failure> {
+    match shell::run_bounded(command, READY_LIMIT)? {
+        Bounded::Exited(status, said, _) if status.success() => Ok(said),
+        Bounded::Exited(status, said, wrong) => Err(Failure::failed(format!(
+            "`{}` ended with {status}:\n{said}{wrong}",
+            shell::line_of(command)
+        ))),
+        Bounded::TimedOut => Err(Failure::failed(format!(
+            "`{}` did not end within {} s",
+            shell::line_of(command),
+            READY_LIMIT.as_secs()
+        ))),
+    }
+}
+
 /// A folder without the files of an earlier run, which would be about another chain.
 fn emptied(folder: PathBuf) -> Result<PathBuf, Failure> {
     if folder.exists() {
@@ -440,7 +529,9 @@ fn emptied(folder: PathBuf) -> Result<PathBuf, Failure> {
 impl Scene {
     /// The document that the page gets at `/demo.json`; only this demo has one.
     fn page_config(&self, demo: &Demo) -> Value {
-        let accounts = VIEWERS.iter().filter_map(|index| self.accounts.get(*index));
+        let accounts = VIEWERS
+            .iter()
+            .filter_map(|index| self.accounts.at(*index).ok());
         let wallets = accounts.map(
             |account| json!({ "address": account.address, "privateKey": account.private_key }),
         );
@@ -454,8 +545,8 @@ impl Scene {
             "chainId": self.deployment.chain_id,
             "vault": self.deployment.vault,
             "token": {
-                "address": self.deployment.token,
-                "decimals": self.deployment.decimals,
+                "address": self.token.address,
+                "decimals": self.token.decimals,
             },
             "deployBlock": self.deployment.deploy_block,
             "symbol": "pwUSD",
@@ -474,10 +565,21 @@ impl Scene {
         browsers: &Value,
         folder: &Path,
     ) -> Result<Value, Failure> {
-        let seeder = self
-            .accounts
-            .get(SEEDER)
-            .ok_or_else(|| Failure::failed("anvil made too few accounts"))?;
+        let seller = |index: usize, name: &str| {
+            let account = self.accounts.at(index)?;
+            Ok::<_, Failure>(json!({
+                "name": name,
+                "address": account.address,
+                "privateKey": account.private_key,
+                "commands": folder.join(format!("{name}-commands")),
+                "log": folder.join(format!("logs/{name}.log")),
+            }))
+        };
+        let unsigned_seller = self
+            .is_sold_unsigned
+            .then(|| seller(UNSIGNED_SELLER, UNSIGNED_NAME))
+            .transpose()?;
+        let creator = self.accounts.at(CREATOR)?;
         Ok(json!({
             "page": format!("http://{page}/"),
             "pageConfig": self.page_config(demo),
@@ -486,17 +588,20 @@ impl Scene {
             "contentBytes": video::bytes_of(&self.content)?,
             "torrentFile": self.torrent,
             "pricePerGigabyte": demo.price,
-            "seeder": {
-                "address": seeder.address,
-                "privateKey": seeder.private_key,
-                "commands": folder.join(SEEDER_COMMANDS),
-                "log": folder.join("logs/seeder.log"),
+            "seeder": seller(SEEDER, SEEDER_NAME)?,
+            "unsignedSeller": unsigned_seller,
+            "title": {
+                "publisher": self.accounts.at(PUBLISHER)?.address,
+                "creator": creator.address,
+                "creatorKey": folder.join("creator.key"),
+                "sharePercent": CREATOR_SHARE,
+                "deployment": self.deployment.file,
             },
-            "sink": self.deployment.sink,
+            "sink": self.accounts.at(SINK)?.address,
             "exitDelaySeconds": chain::EXIT_DELAY_SECONDS,
             "screenshot": paths::root().join(&demo.screenshot),
             "profiles": emptied(folder.join("profiles"))?,
-            "binaries": paths::target().join("debug"),
+            "piecework": programs::binary("piecework"),
             "artifacts": paths::root().join("contracts/out"),
         }))
     }
@@ -526,8 +631,25 @@ impl Scene {
         }
     }
 
-    fn explain(&self, page: SocketAddr, folder: &Path) {
+    fn explain(&self, page: SocketAddr, folder: &Path) -> Result<(), Failure> {
         let to_pass = programs::pass_exit_delay(self.rpc, chain::EXIT_DELAY_SECONDS);
+        let id = programs::title_id_in(&self.magnet);
+        let about = programs::info(&self.torrent, id.map(|_| self.deployment.file.as_path()));
+        let published = if let Some(id) = id {
+            format!(
+                "registered with {}.\n\
+                 What was redeemed of it, and went to whom, stands in its public page:\n\n  \
+                 http://{page}/title.html#id=0x{id}\n\n\
+                 The creator has {CREATOR_SHARE} % of every sale, and claims what was redeemed:\n\n  {}",
+                self.deployment.registry,
+                shell::line_of(&programs::claim(
+                    &folder.join("creator.key"),
+                    &self.deployment.file
+                ))
+            )
+        } else {
+            "registered nowhere, because nobody pays for it.".to_owned()
+        };
         say(format_args!(
             "\nOpen  http://{page}/\n\n\
              Try:  press play, choose the development wallet and deposit; then seek into a part \
@@ -536,10 +658,15 @@ impl Scene {
              \x20     Reload, or kill the browser, in the middle: nothing verified is fetched again.\n\
              \x20     When done: redeem what you earned, exit, and move the chain's clock past the exit \
              delay to withdraw:\n\n  {to_pass}\n\n\
+             The film is signed by its publisher {}, and {published}\n\n\
+             Who published it, by its torrent and the chain:\n\n  {}\n\n\
              Magnet:   {}\nTorrent:  {}\nLogs:     {}\n\nCtrl-C stops everything.",
+            self.accounts.at(PUBLISHER)?.address,
+            shell::line_of(&about),
             self.magnet,
             self.torrent.display(),
             folder.join("logs").display(),
         ));
+        Ok(())
     }
 }

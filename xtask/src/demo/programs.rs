@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    demo::chain::{Account, Deployment},
+    demo::chain::{Account, EXIT_DELAY_SECONDS, Token},
     failure::Failure,
     node, paths, shell,
 };
@@ -75,10 +75,81 @@ pub fn create(content: &Path, tracker: &str, torrent: &Path) -> Command {
     command
 }
 
-/// The magnet link in the output of `create`.
+/// The magnet link in the output of `create` or `publish`.
 pub fn magnet_in(text: &str) -> Option<&str> {
     text.split_whitespace()
         .find(|word| word.starts_with("magnet:?"))
+}
+
+/// The id of the title that a link names.
+pub fn title_id_in(magnet: &str) -> Option<&str> {
+    let (_, rest) = magnet.split_once("&pw.content=")?;
+    rest.split('&').next()
+}
+
+/// Deploys the registry of titles, the factory of splitters and a vault of this token; writes the file that names them
+/// into `folder`.
+pub fn deploy(
+    rpc: SocketAddr,
+    key_file: &Path,
+    token: &Token,
+    sink: &Account,
+    folder: &Path,
+) -> Command {
+    let mut command = shell::command(binary("piecework"));
+    command.args(["vault", "deploy", "--rpc", &rpc_url(rpc), "--write-rpc"]);
+    command.arg("--key").arg(key_file);
+    command.args(["--token", &token.address, "--sink", &sink.address]);
+    command.args(["--exit-delay", &EXIT_DELAY_SECONDS.to_string()]);
+    command.arg("--output").arg(folder);
+    command
+}
+
+/// What a publisher says of the demo's film, besides its name.
+pub struct Title<'a> {
+    /// File with the publisher's private key.
+    pub key_file: &'a Path,
+    /// Who is credited.
+    pub creator: &'a Account,
+    /// The creator's share of every sale, in percent.
+    pub share: &'a str,
+    /// The contracts' file, for a title that is to be registered.
+    pub register: Option<&'a Path>,
+}
+
+/// Signs a title of `torrent` and writes `signed` with it; prints the magnet link, read by [`magnet_in`].
+pub fn publish(torrent: &Path, title: &Title<'_>, signed: &Path) -> Command {
+    let mut command = shell::command(binary("piecework"));
+    command.arg("publish").arg(torrent);
+    command.arg("--key").arg(title.key_file);
+    command.args(["--creator", &title.creator.address, "--share", title.share]);
+    command.args(["--licence", "CC-BY-4.0", "--force"]);
+    if let Some(deployment) = title.register {
+        command
+            .arg("--register")
+            .arg("--deployment")
+            .arg(deployment);
+    }
+    command.arg("--output").arg(signed);
+    command
+}
+
+/// Says who published a torrent, by a chain too if the contracts' file is given.
+pub fn info(torrent: &Path, deployment: Option<&Path>) -> Command {
+    let mut command = shell::command(binary("piecework"));
+    command.arg("info").arg(torrent);
+    if let Some(deployment) = deployment {
+        command.arg("--deployment").arg(deployment);
+    }
+    command
+}
+
+/// Brings a creator what the vault credited.
+pub fn claim(key_file: &Path, deployment: &Path) -> Command {
+    let mut command = shell::command(binary("piecework"));
+    command.arg("claim").arg("--owner-key").arg(key_file);
+    command.arg("--deployment").arg(deployment);
+    command
 }
 
 /// A seeder's options.
@@ -95,10 +166,8 @@ pub struct Seeder<'a> {
     pub upload_limit: Option<&'a str>,
     /// File with the payee's private key.
     pub key_file: &'a Path,
-    /// The chain.
-    pub rpc: SocketAddr,
-    /// The contracts.
-    pub deployment: &'a Deployment,
+    /// The contracts' file.
+    pub deployment: &'a Path,
 }
 
 /// The native seeder; ready when [`is_seeding`]. It takes commands from its stdin and answers with lines of JSON on
@@ -116,11 +185,7 @@ pub fn seed(seeder: &Seeder<'_>) -> Command {
     command.arg("--payee-key").arg(seeder.key_file);
     // Its ledger is held against the chain when it redeems on command.
     command.args(["--redeem-every", "0"]);
-    command.args(["--rpc", &rpc_url(seeder.rpc)]);
-    command.args(["--chain-id", &seeder.deployment.chain_id.to_string()]);
-    command.args(["--vault", &seeder.deployment.vault]);
-    command.args(["--token", &seeder.deployment.token]);
-    command.args(["--decimals", &seeder.deployment.decimals.to_string()]);
+    command.arg("--deployment").arg(seeder.deployment);
     command
 }
 
@@ -194,6 +259,13 @@ mod tests {
             expected
         );
         assert_eq!(listen_address("starting 1.0"), None);
+    }
+
+    #[test]
+    fn a_registered_titles_link_names_its_id() {
+        let link = "magnet:?xt=urn:btih:00&pw.content=0a1b&pw.by=00";
+        assert_eq!(title_id_in(link), Some("0a1b"));
+        assert_eq!(title_id_in("magnet:?xt=urn:btih:00&pw.by=00"), None);
     }
 
     #[test]

@@ -598,6 +598,12 @@ impl Payer {
         quoted.or_else(|| promised().map(|range| range.price).max())
     }
 
+    /// It quoted under another registration than the title's, or under none, and is never bought from.
+    pub fn is_foreign(&self, conn: ConnectionId) -> bool {
+        let c = self.conns.get(&conn);
+        c.is_some_and(|c| (c.quote.as_ref()).is_some_and(|q| q.terms.content != c.info.content))
+    }
+
     /// The client wants to buy from it; see [`Payer::want`].
     pub fn is_wanted(&self, conn: ConnectionId) -> bool {
         self.conns.get(&conn).is_some_and(|c| c.wanted)

@@ -10,6 +10,7 @@ const VAULT = new Interface([
   "event Skipped(uint256 index, uint8 reason)",
 ]);
 const BALANCE_OF = "0x70a08231";
+const CREDIT = "0xd5d44d80";
 
 /** One chain with one vault and one token. */
 export class Chain {
@@ -33,9 +34,18 @@ export class Chain {
   }
 
   /** Token units that an address holds. */
-  async balanceOf(address) {
-    const data = BALANCE_OF + AbiCoder.defaultAbiCoder().encode(["address"], [address]).slice(2);
-    return BigInt(await this.call("eth_call", [{ to: this.token, data }, "latest"]));
+  balanceOf(address) {
+    return this.#of(this.token, BALANCE_OF, address);
+  }
+
+  /** Token units that the vault owes an address: royalties, bounties, fees. */
+  creditOf(address) {
+    return this.#of(this.vault, CREDIT, address);
+  }
+
+  async #of(to, selector, address) {
+    const data = selector + AbiCoder.defaultAbiCoder().encode(["address"], [address]).slice(2);
+    return BigInt(await this.call("eth_call", [{ to, data }, "latest"]));
   }
 
   /** A call of a contract, sent from an account that the node has the key of. */
@@ -63,6 +73,9 @@ export class Chain {
       owner: getAddress(event.owner),
       first: event.packed >> 224n,
       count: (event.packed >> 208n) & 0xffffn,
+      content: event.content,
+      gross: event.gross,
+      cut: event.cut,
       net: event.gross - event.cut,
       transaction: event.transaction,
     }));

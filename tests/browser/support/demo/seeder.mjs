@@ -22,8 +22,9 @@ export class Seeder {
 
   /** Takes over the seeder that the configuration describes. */
   static async take(config) {
-    if (config.command) return Seeder.#spawn(config.command);
-    if (config.commands && config.log) return Seeder.#follow(config.commands, config.log);
+    const { name = "seeder", command, commands, log } = config;
+    if (command) return Object.assign(await Seeder.#spawn(command), { name });
+    if (commands && log) return Object.assign(await Seeder.#follow(commands, log), { name });
     throw new Error(
       "the configuration says neither how to start the seeder (seeder.command) " +
         "nor where its commands go (seeder.commands, seeder.log)",

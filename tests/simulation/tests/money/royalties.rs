@@ -2,9 +2,13 @@
 
 use alloy_primitives::B256;
 
-use crate::scene::{BLOCKS, buyer, content, net, revealed, seller, sent, until_complete};
-use piecework::client::{AddOptions, CheckExisting, Source};
+use crate::scene::{
+    BLOCKS, DEPOSIT, TRANCHE, buyer, buyer_config, content, net, revealed, seller, seller_config,
+    sent, unit, until_complete,
+};
+use piecework::client::{AddOptions, CheckExisting, Event, Source};
 use piecework::time::Duration;
+use piecework::types::FineUnits;
 use piecework_simulation::{Content, NodeId, SimNet, for_seeds};
 
 const ID: [u8; 32] = [7; 32];
@@ -44,6 +48,55 @@ fn a_seller_that_quotes_no_title_or_another_sells_nothing() {
         assert!(
             log.iter()
                 .all(|paid| paid.voucher.content == B256::from(ID))
+        );
+    });
+}
+
+#[test]
+fn no_deposit_is_asked_for_at_the_price_of_a_seller_that_leaves_the_creator_out() {
+    for_seeds(24, |seed| {
+        let mut net = net(seed);
+        let plain = content(seed);
+        let titled = of_title(&plain, Some(ID));
+        let half = FineUnits(unit().0 / 2);
+        let cheat = seller_config(&net, 1, half);
+        let cheat = net.node(cheat);
+        net.seed(cheat, &plain);
+        let config = buyer_config(&net);
+        let node = net.node(config);
+        net.leech(node, &titled);
+        // The cheaper one is there before the other, and is all that there is.
+        let quoted = |net: &SimNet, price: FineUnits| {
+            let torrent = net.torrent(node, titled.info_hash());
+            let peers = torrent.map(|torrent| torrent.peers).unwrap_or_default();
+            (peers.into_iter()).find(|peer| peer.buying.price == Some(price))
+        };
+        let met = net.run_until(Duration::from_secs(60), |net| quoted(net, half).is_some());
+        assert!(met, "seed {seed}");
+        seller(&mut net, 3, &titled);
+        let asked = |net: &SimNet| -> Vec<FineUnits> {
+            (net.events(node))
+                .filter_map(|event| match event {
+                    Event::PaymentNeeded { price, .. } => Some(*price),
+                    _ => None,
+                })
+                .collect()
+        };
+        let needed = net.run_until(Duration::from_secs(60), |net| !asked(net).is_empty());
+        assert!(needed, "seed {seed}");
+        assert!(
+            quoted(&net, half).is_some_and(|p| p.buying.is_foreign),
+            "seed {seed}"
+        );
+        assert!(
+            quoted(&net, unit()).is_some_and(|p| !p.buying.is_foreign),
+            "seed {seed}"
+        );
+        net.fund(node, DEPOSIT, TRANCHE);
+        assert!(until_complete(&mut net, node, &titled, 300), "seed {seed}");
+        assert!(
+            asked(&net).iter().all(|price| *price == unit()),
+            "seed {seed}"
         );
     });
 }

@@ -114,9 +114,10 @@ export class Ways {
   #giving(look: Look, isSold: boolean): Giving {
     const now = performance.now();
     for (const peer of look.peers) if (!this.#seen.has(peer.id)) this.#seen.set(peer.id, now);
+    // One without a price, and with a note why nothing is paid to it, is a seller that is not bought from.
     const free = look.peers.filter(
       (peer) =>
-        !peer.buying.pricePerGB &&
+        (peer.buying.pricePerGB === 0n || (peer.buying.pricePerGB === null && peer.buying.note === "")) &&
         now - (this.#seen.get(peer.id) ?? now) >= PRICE_PATIENCE_MS &&
         !(isSold && peer.haveCount === 0),
     );

@@ -413,10 +413,7 @@ mod tests {
                 flags: PayHandshake::SELLS,
                 version: PayHandshake::VERSION,
             }),
-            title: Some(TitleClaim {
-                publisher: Address::repeat_byte(1),
-                id: B256::repeat_byte(2),
-            }),
+            title: None,
         }
     }
 
@@ -550,6 +547,26 @@ mod tests {
             decode(&long),
             Err(ExtensionError::Payload(METADATA_PIECE_LEN + 1))
         );
+    }
+
+    #[test]
+    fn a_title_is_claimed_by_its_publisher_and_its_id() {
+        let claim = TitleClaim {
+            publisher: Address::repeat_byte(1),
+            id: B256::repeat_byte(2),
+        };
+        let ours = ExtendedHandshake {
+            title: Some(claim),
+            ..ExtendedHandshake::default()
+        };
+        let expected = [&b"d1:mde5:title52:"[..], &[1; 20], &[2; 32], b"e"].concat();
+        assert_eq!(ours.encode(), expected);
+        assert_eq!(ExtendedHandshake::decode(&expected), Ok(ours));
+        for wrong in [&b"d5:title51:"[..], b"d5:title53:"] {
+            let length = if wrong.ends_with(b"51:") { 51 } else { 53 };
+            let bytes = [wrong, &vec![1; length], b"e"].concat();
+            assert_eq!(ExtendedHandshake::decode(&bytes).unwrap().title, None);
+        }
     }
 
     #[test]

@@ -403,6 +403,7 @@ fn renew_handshakes(file: &mut Value) {
                 flags: id("flags"),
                 version: id("version"),
             }),
+            title: None,
         };
         let bytes = ours.encode();
         assert_eq!(ExtendedHandshake::decode(&bytes), Ok(ours));

@@ -66,6 +66,7 @@ await build({
   alias: {
     piecework: join(here, "../npm/src/index.ts"),
     "piecework/deployment": join(here, "../npm/src/deployment.ts"),
+    "piecework/title": join(here, "../npm/src/title_card.ts"),
   },
   entryPoints: ["background", "content", ...PAGES].map((name) => join(here, "src", `${name}.ts`)),
 });

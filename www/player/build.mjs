@@ -21,6 +21,7 @@ const packageBeside = {
   setup({ onResolve }) {
     onResolve({ filter: /^piecework$/ }, () => ({ path: "./piecework.js", external: true }));
     onResolve({ filter: /^piecework\/deployment$/ }, () => ({ path: "./deployment.js", external: true }));
+    onResolve({ filter: /^piecework\/title$/ }, () => ({ path: "./title_card.js", external: true }));
   },
 };
 const common = {

@@ -64,7 +64,8 @@ pub struct Screenshots {
     /// Where they go
     #[arg(long, default_value = "target/screenshots", value_name = "DIR")]
     out: PathBuf,
-    /// Only these scenes (all: opening metadata unsupported free pieces paid element publisher extension)
+    /// Only these scenes (all: opening metadata unsupported free pieces paid titles element publisher
+    /// extension)
     scenes: Vec<String>,
     /// Only the scenes `free`, `element`, `publisher` and `extension`, each state once: wide and light
     #[arg(long, conflicts_with_all = ["scenes", "readme"])]

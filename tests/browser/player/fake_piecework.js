@@ -11,6 +11,7 @@ export {
   parseTypedAmount,
   proposedDeposit,
   titleCost,
+  whyNotBought,
 } from "./real_piecework.js";
 
 const UNITS = 1_000_000n;
@@ -130,6 +131,12 @@ const file = (path, length, streamTo) => ({
 });
 
 export class Torrent extends Emitter {
+  signature = "unsigned";
+  title = null;
+  ready = Promise.resolve(this);
+  async registration() {
+    return null;
+  }
   constructor(infoHash) {
     super();
     this.infoHash = infoHash;
@@ -313,6 +320,9 @@ export class Client extends Emitter {
   async redemptionCost() {
     const unknown = { fee: null, cost: null, isDear: null, isLoss: null };
     return { amount: fake.money.redeemable, transactions: 1, ...unknown, ...fake.cost };
+  }
+  async credit() {
+    return 0n;
   }
   async redeem() {
     fake.calls.push("redeem");

@@ -19,6 +19,7 @@ import { clientOf, extended, setUp, until, useVault } from "../support/extension
 import { cleanUp, ending, folder, native, open, run, signaling, site } from "../support/harness.mjs";
 import { make } from "../support/paid/element.mjs";
 import { Scene } from "../support/paid/scene.mjs";
+import { dropTorrent, pinnedTo, publishedFilms } from "../support/paid/titles.mjs";
 import { add, deposit, viewer } from "../support/paid/viewer.mjs";
 import { RemoteWallet } from "../support/paid/wallet.mjs";
 import { EMBED, serve } from "../support/player_site.mjs";
@@ -67,8 +68,8 @@ async function shoot(page, name, { whole = true, of = null, wide = SIZES.wide } 
 }
 
 /** A browser of its own at a site with this configuration. */
-async function visit(config, { lacks = false } = {}) {
-  const site = await serve({ config: () => config, connect: "ws://127.0.0.1:* http://127.0.0.1:*" });
+async function visit(config, { lacks = false, documents = {} } = {}) {
+  const site = await serve({ config: () => config, connect: "ws://127.0.0.1:* http://127.0.0.1:*", documents });
   ending(site.close);
   const browser = await launch(await browserPath(), { viewport: SIZES.wide });
   ending(() => browser.close());
@@ -331,6 +332,78 @@ const scenes = {
     await shoot(second, "offline-money");
   },
 
+  async titles() {
+    const { scene, seeder, films, other, creator } = await publishedFilms(() => readFileSync(film));
+    const { accounts } = scene.anvil;
+    const wallet = { wallet: "batch", walletKeys: [accounts[0].privateKey] };
+    const config = { trackers: [scene.tracker], deployment: "deployment.json", maxPricePerGB: "15", ...wallet };
+    const documents = { "/deployment.json": scene.deployment };
+    const page = await visit(config, { documents });
+    const shown = async (name, state) => {
+      await page.waitForFunction(
+        ([state, isRefused]) => {
+          const card = document.querySelector("#published .piecework-title");
+          const refused = document.querySelector("#play")?.textContent === "Not to be bought";
+          const isAsked = document.querySelector("#costs").textContent.includes("Lowest price");
+          return (
+            card?.dataset.state === state && card.querySelector(".failed").hidden && isAsked && refused === isRefused
+          );
+        },
+        [state, state === "wrong"],
+      );
+      await shoot(page, `title-${name}`);
+    };
+    const back = () => page.click("#nav-watch");
+    for (const [name, state] of [
+      ["signed", "signed"],
+      ["unsigned", "unsigned"],
+      ["second", "registered"],
+      ["tampered", "wrong"],
+      ["registered", "registered"],
+    ]) {
+      await page.evaluate(dropTorrent, films[name].torrent);
+      await shown(name, state);
+      await back();
+    }
+    await page.evaluate(dropTorrent, films.registered.torrent);
+    await page.click("#published summary");
+    await shown("details", "registered");
+    await back();
+    await page.evaluate(dropTorrent, films.pinned.torrent);
+    await page.waitForSelector("#published [data-state=signed]");
+    await back();
+    await openMagnet(page, pinnedTo(films.pinned, other));
+    await shown("other-signer", "wrong");
+
+    const buyer = await viewer(await site(), await RemoteWallet.start(scene.chain, scene.payer), scene.options());
+    await deposit(buyer, "1");
+    await add(buyer, films.registered);
+    await buyer.run("done()");
+    await seeder.ask("redeem");
+    const money = await visit(
+      { ...config, walletKeys: [accounts.find(({ address }) => address === creator).privateKey] },
+      { documents },
+    );
+    await money.click("#nav-money");
+    await money.click("#connect");
+    await money.click(".dev-wallet-yes");
+    await money.locator("#credit:enabled").waitFor();
+    await shoot(money, "money-creator");
+    await money.click("#credit");
+    await money.click(".dev-wallet-yes");
+    await money.waitForFunction(() =>
+      document.querySelector("#money-message").textContent.includes("went to your wallet"),
+    );
+    await shoot(money, "money-creator-claimed");
+    await scene.anvil.stop();
+    await page.click("#nav-watch");
+    await page.evaluate(dropTorrent, films.signed.torrent);
+    await page.waitForFunction(() =>
+      document.querySelector("#published .failed")?.textContent.startsWith("Whether it is registered is not known"),
+    );
+    await shoot(page, "title-no-chain");
+  },
+
   async element() {
     const { scene, title, wallet } = await sold();
     const documents = { ...EMBED, "/deployment.json": scene.deployment };
@@ -352,9 +425,16 @@ const scenes = {
   async publisher() {
     const scene = await Scene.deployed();
     const url = await publisherSite(scene);
-    const seller = await withWallet(await RemoteWallet.start(scene.chain, scene.payee), url);
+    const publishers = await RemoteWallet.start(scene.chain, scene.payee);
+    publishers.signs = true;
+    const seller = await withWallet(publishers, url);
     await seller.setInputFiles("#file", filmIn(folder("chosen")));
     await seller.fill("#price", "10");
+    await seller.check("#sign");
+    await seller.fill("#licence", "CC-BY-4.0");
+    await seller.check("#register");
+    await seller.getByText("One transaction from your wallet").waitFor();
+    await seller.fill("#share", "5");
     await shoot(seller, "publisher-new", { wide: PART });
     await seller.click("#go");
     const link = await seller.locator("#films .watch").inputValue();

@@ -118,7 +118,7 @@ async function choose(page) {
 const facts = (page, words) =>
   page.until((words) => document.querySelector("#films .facts")?.textContent.includes(words), words);
 
-test("the publisher's page sells a film to another page, redeems, and sells it again at the next visit", async () => {
+test("the publisher's page signs, registers and sells a film, redeems, and sells it at the next visit", async () => {
   const scene = await Scene.deployed();
   const furnished = (folder) => {
     furnish(join(folder, "site"), { scene });
@@ -139,9 +139,28 @@ test("the publisher's page sells a film to another page, redeems, and sells it a
   const whole = Number((BigInt(PRICE * 1e6) * bytes + 999_999_999n) / 1_000_000_000n) / 1e6;
   const hint = await page.text("#price-hint");
   assert.ok(hint.startsWith(`Who watches all of it pays ${whole} `), hint);
+  // The wallet's account is another than the page's own.
+  const publishers = await RemoteWallet.start(scene.chain, scene.payee);
+  publishers.signs = true;
+  await page.evaluate(inject, publishers.url);
+  await page.click("#sign");
+  await page.fill("#licence", "CC-BY-4.0");
+  await page.click("#register");
+  await page.until(() =>
+    /^One transaction from your wallet: about 0\.0/.test(document.querySelector("#fee").textContent),
+  );
+  await page.fill("#share", "2.5");
+  assert.deepEqual(await violations(page.page), []);
+  assert.deepEqual(publishers.prompts, []);
   await page.click("#go");
   await facts(page, `${PRICE} `);
   assert.equal(await page.text("#films h3"), "Evening over the bay.mp4");
+  assert.deepEqual(publishers.prompts, ["eth_requestAccounts", "eth_signTypedData_v4", "eth_sendTransaction"]);
+  assert.equal((await page.text("#films .by")).toLowerCase(), `signed by ${scene.payee.toLowerCase()}`);
+  const torrent = await page.evaluate(async () => (await fetch(document.querySelector("#films .torrent").href)).text());
+  assert.ok(torrent.includes("8:pw.title"), "the .torrent file has the title");
+  const code = await page.evaluate(() => document.querySelector("#films .embed").value);
+  assert.match(code, /^<script .*<piecework-player src="magnet:.*&amp;pw\.by=0x.*<\/piecework-player>$/);
   await page.click("#films button");
   await page.until(() => document.querySelector("#said").textContent === "The link is copied.");
   const [link, magnet] = await page.evaluate(() =>
@@ -153,9 +172,10 @@ test("the publisher's page sells a film to another page, redeems, and sells it a
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   await buys(viewer, magnet, wallet);
 
-  // The wallet's account is another than the page's own.
-  const publishers = await RemoteWallet.start(scene.chain, scene.payee);
-  await page.evaluate(inject, publishers.url);
+  await viewer.until(() => {
+    const { shadowRoot } = document.querySelector("piecework-player");
+    return shadowRoot.querySelector(".piecework-title[data-state=registered] .facts")?.textContent.includes("2.5 %");
+  });
   await page.until(() => !document.querySelector("#redeem").disabled);
   await page.click("#redeem");
   await page.until(() => / came to 0x/.test(document.querySelector("#money-said").textContent));

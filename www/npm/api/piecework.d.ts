@@ -24,9 +24,11 @@ export type { HistoryEntry } from "./history.js";
 export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
+export { whyNotBought } from "./refusal.js";
 export type { ReadOptions } from "./reading.js";
 export type { FileSource, ParsedTorrent, TorrentSource } from "./source.js";
 export type { Signature, Title } from "./title.js";
+export type { PublishOptions, PublishedTorrent, Registration, TitleRecord } from "./titles.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { FileEvents, FilePriority, PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats, WebSeedStats, } from "./torrent.js";
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
@@ -42,6 +44,7 @@ import type { HistoryEntry } from "./history.js";
 import type { PaymentLack } from "./lack.js";
 import type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 import { type FileSource, type TorrentSource } from "./source.js";
+import type { PublishOptions, PublishedTorrent } from "./titles.js";
 import { Torrent } from "./torrent.js";
 import { type EngineChoice } from "./way.js";
 import type { Eip1193Provider, WalletInfo } from "./wallet.js";
@@ -366,6 +369,31 @@ export declare class Client extends Emitter<ClientEvents> {
      * something to redeem.
      */
     redemptionCost(): Promise<RedemptionCost>;
+    /**
+     * What an address is credited with in the vault and has not claimed, in base units: a creator's shares of what was
+     * redeemed. Default: the connected wallet's. Asks the site's node, else the wallet.
+     */
+    credit(address?: string | null): Promise<bigint>;
+    /**
+     * Sends the connected wallet all that {@link credit} says, and gives the sum. Where nothing is credited it is 0n, and
+     * the wallet is asked for nothing. The signal is as that of {@link exit}.
+     */
+    claimCredit(options?: {
+        signal?: AbortSignal | null;
+    }): Promise<bigint>;
+    /**
+     * Has the connected wallet sign what a torrent is (one prompt), and registers it if that is wished (one transaction).
+     * Gives the .torrent file with the title and the link that names its publisher; from then on the torrent is served
+     * with its title. Words that were signed before are not signed again. The signal is as that of {@link deposit}.
+     */
+    publish(torrent: Torrent, options?: PublishOptions & {
+        signal?: AbortSignal | null;
+    }): Promise<PublishedTorrent>;
+    /**
+     * About what registering a title costs now, in the smallest unit of the chain's coin; null: no node says what gas
+     * costs.
+     */
+    registrationFee(): Promise<bigint | null>;
     /** The slice of a deposit that is made now, for {@link proposedDeposit}; in base units. */
     get depositSlice(): bigint;
     /**
@@ -456,6 +484,7 @@ import type { PaymentLack } from "./lack.js";
 import type { Decimal } from "./payments.js";
 import { type ReadOptions } from "./reading.js";
 import { type Signature, type Title } from "./title.js";
+import type { Registration } from "./titles.js";
 /** Where a torrent stands. */
 export type TorrentState = "metadata" | "checking" | "downloading" | "seeding" | "paused" | "failed";
 /** Money with one peer in one direction. Amounts are base units, `paidFine` 2^-24 of them. */
@@ -669,6 +698,15 @@ export declare class Torrent extends Emitter<TorrentEvents> {
     get magnetURI(): string;
     /** {@link torrentFile} as a file to be saved; null until {@link ready}. */
     get torrentFileBlob(): Blob | null;
+    /**
+     * What the registry of the site's vault says of it, by the site's node, else by the connected wallet: since when it
+     * is registered, with which creator and share now, and who registered the same content before. Null: the vault asks
+     * no registry. Wait for {@link ready} first.
+     *
+     * @throws an error that names the part that does not fit, as where the vault asks another registry than
+     * {@link PaymentOptions.registry}, or where a node's answer agrees with no registry.
+     */
+    registration(): Promise<Registration | null>;
     /** Closes its connections and fetches nothing. */
     pause(): Promise<void>;
     /** Undoes {@link pause}. */
@@ -974,6 +1012,10 @@ export interface PaymentOptions {
     budget?: Decimal;
     /** Block of the vault's deployment: where "recover deposits" begins to look. */
     deployBlock?: number;
+    /** The registry of titles that the vault asks; it is an error if the vault asks another one. Default: not checked. */
+    registry?: {
+        address: string;
+    };
     /**
      * The price that this peer asks, in percent of the price that it paid itself, up to 255. Default 50. A title keeps
      * the price that was paid for it over later visits.

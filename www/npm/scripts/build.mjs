@@ -79,24 +79,26 @@ const ON_DEMAND = ["blobs", "fetching", "loading", "seeding", "remote"];
 const onDemand = (folder) => Object.fromEntries(ON_DEMAND.map((name) => [`./${name}.js`, `${folder}/${name}.js`]));
 for (const name of ON_DEMAND) await build({ entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist" });
 
-await edition("dist", "wasm", "src/index.ts", [apart("apart", { "./payments.js": "./payments.js", ...onDemand(".") })]);
-// It has one kind of error with the module that loads it.
+const paying = { "./payments.js": "./payments.js", "./titles.js": "./titles.js" };
+await edition("dist", "wasm", "src/index.ts", [apart("apart", { ...paying, ...onDemand(".") })]);
+// They have one kind of error with the module that loads them.
 const errors = { "./errors.js": "./piecework.js" };
-await build({
-  entryPoints: ["src/payments.ts"],
-  format: "esm",
-  outdir: "dist",
-  plugins: [apart("errors", errors)],
-});
+for (const name of ["payments", "titles"])
+  await build({ entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist", plugins: [apart("errors", errors)] });
 await edition("dist/free", "wasm-free", "src/free.ts", [
   instead("free", "./paying.js", "src/nopaying.ts"),
   apart("apart", onDemand("..")),
 ]);
 // The player stands beside the module it plays with: two copies would be two engines.
-const beside = apart("beside", { "./index.js": "./piecework.js", "./deployment.js": "./deployment.js" });
+const beside = apart("beside", {
+  "./index.js": "./piecework.js",
+  "./deployment.js": "./deployment.js",
+  "./title_card.js": "./title_card.js",
+});
 await build({ entryPoints: ["src/player.ts"], format: "esm", outdir: "dist", plugins: [beside] });
 // A file of its own: a page that names its vault by itself does not load it.
 await build({ entryPoints: ["src/deployment.ts"], format: "esm", outdir: "dist" });
+await build({ entryPoints: ["src/title_card.ts"], format: "esm", outdir: "dist" });
 // So are the adapters: each page has one player at most.
 for (const name of ["hls", "shaka"]) await build({ entryPoints: [`src/${name}.ts`], format: "esm", outdir: "dist" });
 await build({ entryPoints: ["src/sw.ts"], format: "iife", outdir: "dist" });

@@ -13,6 +13,7 @@ import type { AccountInfo, Decimal, PaymentOptions, Payments, RecoverableDeposit
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
 import type { Way } from "./provider.js";
 import { hashIn, recognise, type FileSource, type Recognised, type TorrentSource } from "./source.js";
+import type { PublishOptions, PublishedTorrent, Titles } from "./titles.js";
 import { Torrent } from "./torrent.js";
 import type { Wishes } from "./torrent_host.js";
 import { bondFor, floorFine } from "./units.js";
@@ -552,6 +553,55 @@ export class Client extends Emitter<ClientEvents> {
     return (await this.#wallet()).redemptionCost(money.redeemable, money.redeemableRanges);
   }
 
+  /**
+   * What an address is credited with in the vault and has not claimed, in base units: a creator's shares of what was
+   * redeemed. Default: the connected wallet's. Asks the site's node, else the wallet.
+   */
+  async credit(address: string | null = this.walletAddress): Promise<bigint> {
+    if (!PAYS) return unpaid();
+    return (await this.#titles()).credit(address);
+  }
+
+  /**
+   * Sends the connected wallet all that {@link credit} says, and gives the sum. Where nothing is credited it is 0n, and
+   * the wallet is asked for nothing. The signal is as that of {@link exit}.
+   */
+  async claimCredit(options: { signal?: AbortSignal | null } = {}): Promise<bigint> {
+    if (!PAYS) return unpaid();
+    options.signal?.throwIfAborted();
+    const claims = this.#titles().then((titles) => titles.claim());
+    return abortable(claims, options.signal);
+  }
+
+  /**
+   * Has the connected wallet sign what a torrent is (one prompt), and registers it if that is wished (one transaction).
+   * Gives the .torrent file with the title and the link that names its publisher; from then on the torrent is served
+   * with its title. Words that were signed before are not signed again. The signal is as that of {@link deposit}.
+   */
+  async publish(
+    torrent: Torrent,
+    options: PublishOptions & { signal?: AbortSignal | null } = {},
+  ): Promise<PublishedTorrent> {
+    if (!PAYS) return unpaid();
+    options.signal?.throwIfAborted();
+    const publishes = this.#titles().then((titles) =>
+      titles.publish(torrent, options, async (torrentFile) => {
+        await (await this.add(torrentFile, { onDemand: true })).leave();
+        await torrent.lookAtTitle();
+      }),
+    );
+    return abortable(publishes, options.signal);
+  }
+
+  /**
+   * About what registering a title costs now, in the smallest unit of the chain's coin; null: no node says what gas
+   * costs.
+   */
+  async registrationFee(): Promise<bigint | null> {
+    if (!PAYS) return unpaid();
+    return (await this.#titles()).registrationFee();
+  }
+
   /** The slice of a deposit that is made now, for {@link proposedDeposit}; in base units. */
   get depositSlice(): bigint {
     return this.#paying().slice;
@@ -727,6 +777,7 @@ export class Client extends Emitter<ClientEvents> {
       sells: (pricePerBlock) => this.#payments?.sells(pricePerBlock, false),
       trackers: [...trackers, ...this.#trackers],
       scope: () => this.#link.scope,
+      titles: () => this.#titles(),
       removed: () => {
         if (this.#torrents.delete(hash)) this.emit("remove", torrent);
       },
@@ -805,6 +856,10 @@ export class Client extends Emitter<ClientEvents> {
   /** What a connected wallet is for. */
   #wallet(): Promise<Payments> {
     return this.#paying().wallet();
+  }
+
+  async #titles(): Promise<Titles> {
+    return PAYS ? this.#paying().titles() : unpaid();
   }
 
   #paying(): Paying {

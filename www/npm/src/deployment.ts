@@ -8,7 +8,7 @@
  * const client = new Client({ payments: { ...deploymentFrom(json), maxPricePerGB: "10", budget: "2" } });
  * ```
  */
-import { keccak256 } from "./keccak.js";
+import { checksummed } from "./keccak.js";
 import type { PaymentOptions } from "./payments.js";
 
 /** What a deployment file says of a vault, as a part of {@link PaymentOptions}. */
@@ -141,12 +141,7 @@ function address(field: string, value: unknown): string {
     wrong(field, "write 0x and 40 hexadecimal digits");
   const digits = value.slice(2);
   const mixed = /[a-f]/.test(digits) && /[A-F]/.test(digits);
-  if (mixed && digits !== checksummed(digits.toLowerCase()))
+  if (mixed && value !== checksummed(value))
     wrong(field, "its capital letters do not fit its digits, so it was copied wrongly: copy it again");
   return value;
-}
-
-function checksummed(digits: string): string {
-  const hash = keccak256(digits);
-  return digits.replace(/[a-f]/g, (letter, at: number) => ((hash[at] ?? "") >= "8" ? letter.toUpperCase() : letter));
 }

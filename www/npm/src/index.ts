@@ -31,9 +31,11 @@ export type { HistoryEntry } from "./history.js";
 export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
+export { whyNotBought } from "./refusal.js";
 export type { ReadOptions } from "./reading.js";
 export type { FileSource, ParsedTorrent, TorrentSource } from "./source.js";
 export type { Signature, Title } from "./title.js";
+export type { PublishOptions, PublishedTorrent, Registration, TitleRecord } from "./titles.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type {
   FileEvents,

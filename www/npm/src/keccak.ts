@@ -1,29 +1,43 @@
-/** Keccak-256, for the checksum of addresses (EIP-55). Of one block only: a page hashes nothing longer. */
+/** Keccak-256, for the checksum of addresses (EIP-55), and for ids and hashes of titles. */
 
-/** Bytes of a block; the padding takes at least one of them. */
+/** Bytes of a block; the padding takes at least one of the last one. */
 const RATE = 136;
 const LANE = (1n << 64n) - 1n;
 
-/** The hash as 64 hexadecimal digits, of at most 135 bytes of ASCII. */
-export function keccak256(ascii: string): string {
-  if (ascii.length >= RATE) throw new RangeError("longer than one block");
-  const block = new DataView(new ArrayBuffer(RATE));
-  for (let i = 0; i < ascii.length; i++) block.setUint8(i, ascii.charCodeAt(i));
-  block.setUint8(ascii.length, 1);
-  block.setUint8(RATE - 1, block.getUint8(RATE - 1) ^ 0x80);
-  const state = new State(Array.from({ length: RATE / 8 }, (_, i) => block.getBigUint64(i * 8, true)));
-  state.permute();
+/** The hash as 64 hexadecimal digits, of bytes or of ASCII. */
+export function keccak256(of: string | Uint8Array): string {
+  const bytes = typeof of === "string" ? new TextEncoder().encode(of) : of;
+  const padded = new Uint8Array((Math.floor(bytes.length / RATE) + 1) * RATE);
+  padded.set(bytes);
+  const blocks = new DataView(padded.buffer);
+  blocks.setUint8(bytes.length, 1);
+  blocks.setUint8(padded.length - 1, blocks.getUint8(padded.length - 1) ^ 0x80);
+  const state = new State();
+  for (let at = 0; at < padded.length; at += RATE) {
+    state.absorb(Array.from({ length: RATE / 8 }, (_, lane) => blocks.getBigUint64(at + lane * 8, true)));
+    state.permute();
+  }
   const hash = new DataView(new ArrayBuffer(32));
   for (let i = 0; i < 4; i++) hash.setBigUint64(i * 8, state.lane(i), true);
   return Array.from(new Uint8Array(hash.buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** An address in capitals and small letters that show a wrong digit (EIP-55). */
+export function checksummed(address: string): string {
+  const digits = address.replace(/^0x/, "").toLowerCase();
+  const hash = keccak256(digits);
+  const letters = digits.replace(/[a-f]/g, (letter, at: number) =>
+    (hash[at] ?? "") >= "8" ? letter.toUpperCase() : letter,
+  );
+  return `0x${letters}`;
+}
+
 /** Lane (x, y) has the index x + 5 * y. */
 class State {
-  #lanes: bigint[];
+  #lanes: bigint[] = Array.from({ length: 25 }, () => 0n);
 
-  constructor(lanes: bigint[]) {
-    this.#lanes = lanes;
+  absorb(block: bigint[]): void {
+    this.#lanes = this.#lanes.map((lane, at) => lane ^ (block[at] ?? 0n));
   }
 
   lane(index: number): bigint {

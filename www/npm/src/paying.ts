@@ -9,6 +9,7 @@ import type { HistoryEntry, Receipts } from "./history.js";
 import { keepStorage } from "./lasting.js";
 import type { PaymentHost, Payments } from "./payments.js";
 import { Terms, type PaymentOptions } from "./terms.js";
+import type { Titles } from "./titles.js";
 import type { WalletInfo } from "./wallet.js";
 
 /** Whether the engine beside this module can pay. In `nopaying.ts` it is false, and what asks it is left out there. */
@@ -64,6 +65,12 @@ export class Paying {
     if (this.#destroyed) throw new PieceworkError("this client was destroyed");
     if (Payments) this.#payments ??= new Payments(this.terms, this.#host);
     return this.#payments as Payments;
+  }
+
+  /** What has to do with titles on their chain: a file of its own, too. */
+  async titles(): Promise<Titles> {
+    const { Titles } = await import("./titles.js");
+    return new Titles(this.terms, () => this.wallet());
   }
 
   /** The engine's receipts as a history. */

@@ -166,17 +166,20 @@ export class Payments {
     const again = (price: bigint | null): void => {
       if (price === null) this.#firstLook = null;
     };
-    if (this.#terms.worth.isKnown) this.#firstLook ??= this.#gasPrice().then(again);
+    if (this.#terms.worth.isKnown) this.#firstLook ??= this.gasPrice().then(again);
   }
 
   /** A page that has nothing to sell, and bought and sold nothing since, does not ask. */
   #lookAgain(): void {
-    if (this.#moved || this.#keepsEarnings) void this.#gasPrice().catch(() => undefined);
+    if (this.#moved || this.#keepsEarnings) void this.gasPrice().catch(() => undefined);
     this.#moved = false;
   }
 
-  /** Wei for one gas now, of the site's node or else the wallet's; null: nobody says. The lowest price is kept. */
-  async #gasPrice(): Promise<bigint | null> {
+  /**
+   * @internal Wei for one gas now, of the site's node or else the wallet's; null: nobody says. The lowest price is
+   * kept.
+   */
+  async gasPrice(): Promise<bigint | null> {
     const { rpcUrl, minRedeem } = this.#terms.options;
     let price = rpcUrl ? await gasPriceAt(new URL(rpcUrl, document.baseURI).href) : null;
     price ??= gasPriceIn(await within(WALLET_TIMEOUT, this.#wallet?.ask("eth_gasPrice")));
@@ -197,7 +200,7 @@ export class Payments {
 
   /** What the redemption of so many claims brings and costs now. */
   async redemptionCost(amount: bigint, claims: number): Promise<RedemptionCost> {
-    return this.#terms.worth.cost(amount, claims, claims > 0 ? await this.#gasPrice() : null);
+    return this.#terms.worth.cost(amount, claims, claims > 0 ? await this.gasPrice() : null);
   }
 
   /** The connected account, or null. */
@@ -485,7 +488,7 @@ export class Payments {
   /** Why a batch is not sent without the user's word; null: it is worth its gas, or the site names no price of it. */
   async #notWorth(wallet: Wallet, { count, total, data, isLastChance }: Batch): Promise<string | null> {
     if (!this.#terms.worth.isKnown) return null;
-    const price = await this.#gasPrice();
+    const price = await this.gasPrice();
     if (price === null) return "Nothing is redeemed by itself: no node says what gas costs.";
     const call = { from: wallet.address, to: this.#terms.options.vault, data };
     const gas = quantityIn(await wallet.request("eth_estimateGas", [call]).catch(() => null)) ?? gasOf(count);
@@ -620,6 +623,28 @@ export class Payments {
   async #once(sender: Sender, purpose: string, done: () => Promise<boolean>, send: () => Promise<Sent>): Promise<void> {
     if ((await sender.earlier(purpose, done)) || (await done())) return;
     await sender.send(purpose, done, send);
+  }
+
+  /** @internal Has the connected wallet sign typed data (EIP-712), after a gesture: what it answers. */
+  sign(purpose: string, typed: object): Promise<string> {
+    return this.#alone(purpose, JSON.stringify(typed), async (wallet) => {
+      await wallet.switchChain();
+      await wallet.check();
+      return signatureBy(wallet, typed);
+    });
+  }
+
+  /** @internal Sends a call of the connected wallet's, after a gesture, unless it is `done`; see {@link #once}. */
+  sendOnce(purpose: string, to: string, data: string, done: (from: string) => Promise<boolean>): Promise<void> {
+    return this.#alone(purpose, data, async (wallet, sender) => {
+      await wallet.switchChain();
+      await this.#once(
+        sender,
+        purpose,
+        () => done(wallet.address),
+        () => wallet.send(to, data),
+      );
+    });
   }
 
   /** Every deposit of this wallet, found in the vault's log. */
@@ -761,12 +786,9 @@ export class Payments {
       },
     };
     await wallet.check();
-    let signature: unknown;
+    let signature: string;
     try {
-      signature = await wallet.request<unknown>("eth_signTypedData_v4", [wallet.address, JSON.stringify(typed)]);
-      // Some wallets report a closed window. A wallet that signs in a form of its own gives a text.
-      if (typeof signature !== "string")
-        throw new PieceworkError("The wallet did not sign, and did not say why: open your wallet, then try again.");
+      signature = await signatureBy(wallet, typed);
     } catch (error) {
       const verdict = judge(error);
       if (verdict === "unsupported") return null; // a wallet that cannot sign typed data can still approve
@@ -805,6 +827,14 @@ export class Payments {
       throw new PieceworkError("No wallet is connected: call connectWallet() first, from a click.");
     return [this.#wallet, this.#sender];
   }
+}
+
+/** What a wallet answers when it is to sign typed data; a wallet that signs in a form of its own gives a text, too. */
+async function signatureBy(wallet: Wallet, typed: object): Promise<string> {
+  const signature = await wallet.request<unknown>("eth_signTypedData_v4", [wallet.address, JSON.stringify(typed)]);
+  // Some wallets report a closed window.
+  if (typeof signature === "string") return signature;
+  throw new PieceworkError("The wallet did not sign, and did not say why: open your wallet, then try again.");
 }
 
 /** The provider of a wallet of this page, by its id; without one, of the only wallet. */

@@ -5,6 +5,7 @@ import {
   PieceworkUnsupportedError,
   proposedDeposit,
   titleCost,
+  whyNotBought,
   type ClientOptions,
   type Eip1193Provider,
   type PaymentLack,
@@ -19,6 +20,7 @@ import type { Deployment } from "./deployment.js";
 import { aboveLimit, askedPrices, diagnose, tooDear } from "./diagnosis.js";
 import { STYLE } from "./player_style.js";
 import { Subtitles } from "./subtitles.js";
+import type { TitleCard } from "./title_card.js";
 import { keepUploadAnswer, uploadAnswer } from "./upload_consent.js";
 
 /** The sums that are offered: so many times what is enough for the title. */
@@ -156,6 +158,8 @@ export class PieceworkPlayer extends Base {
   #connectedAt = 0;
   /** Ends the listening to the torrent. */
   #left: (() => void) | null = null;
+  /** Who published the torrent, where something may be paid for it. */
+  #card: TitleCard | null = null;
 
   constructor() {
     super();
@@ -338,6 +342,7 @@ export class PieceworkPlayer extends Base {
       this.#timer = setInterval(() => void this.#show(torrent), 1_000);
       await torrent.ready;
       if (turn !== this.#turn) return;
+      if (this.#pays) void this.#showCard(torrent, turn).catch((error: unknown) => this.#say(message(error)));
       const file = fileToPlay(torrent);
       if (!file) throw new Error("There is no file in it.");
       const url = await file.url();
@@ -354,6 +359,24 @@ export class PieceworkPlayer extends Base {
       this.#fail(message(error), error);
       this.#again.hidden = error instanceof PieceworkUnsupportedError;
     }
+  }
+
+  /** Says who published it. The code for it is loaded when there is something to pay. */
+  async #showCard(torrent: Torrent, turn: number): Promise<void> {
+    const { CARD_STYLE, TitleCard } = await import("./title_card.js");
+    const root = this.shadowRoot;
+    if (turn !== this.#turn || !root) return;
+    if (root.adoptedStyleSheets.length === 1) {
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync(CARD_STYLE);
+      root.adoptedStyleSheets.push(sheet);
+    }
+    this.#card = new TitleCard(torrent);
+    const { element } = this.#card;
+    element.setAttribute("part", "title");
+    element.setAttribute("role", "group");
+    element.setAttribute("aria-label", "Who published it");
+    root.insertBefore(element, this.#offer);
   }
 
   /** Refuses numbers that are none, and a vault without a price. The client checks the rest of its options. */
@@ -433,6 +456,9 @@ export class PieceworkPlayer extends Base {
     this.#connectedAt = 0;
     this.#left?.();
     this.#left = null;
+    this.#card?.end();
+    this.#card?.element.remove();
+    this.#card = null;
     this.torrent?.leave().catch(() => undefined); // its client may be gone
     this.torrent = null;
   }
@@ -521,18 +547,25 @@ export class PieceworkPlayer extends Base {
     if (!client || torrent.infoHash !== this.torrent?.infoHash) return;
     const asked = askedPrices(torrent);
     const lack = this.#unoffered;
-    if (lack !== null && asked.length > 0 && aboveLimit(asked, torrent) === null)
+    const why = whyNotBought(this.torrent);
+    if (lack !== null && why === null && asked.length > 0 && aboveLimit(asked, torrent) === null)
       await this.#offerDeposit(null, lack).catch((error: unknown) => this.#fail(message(error)));
     const isWaiting = torrent.peers.length > 0 && this.#video.readyState === HTMLMediaElement.HAVE_NOTHING;
     this.#connectedAt = isWaiting ? this.#connectedAt || performance.now() : 0;
     const before = this.#standing;
-    this.#standing = diagnose({
+    const standing = diagnose({
       torrent,
       client,
       pays: this.#pays,
       waited: isWaiting ? performance.now() - this.#connectedAt : 0,
       format: (units) => this.#sum(units),
     });
+    this.#standing = asked.length > 0 && why !== null ? why : standing;
+    // The title may come after the offer.
+    if (why !== null && !this.#offer.hidden) {
+      this.#unoffered ??= "none";
+      this.#offer.hidden = true;
+    }
     if (this.#standing !== before && (this.#standing !== "" || this.#said.textContent === before))
       this.#say(this.#standing || (torrent.length > 0 ? "" : LOOKING));
   }
@@ -584,6 +617,13 @@ export class PieceworkPlayer extends Base {
     const [stats, { money }] = await Promise.all([torrent.stats(), client.stats()]);
     if (torrent !== this.torrent) return;
     const asked = askedPrices(stats, heard);
+    const why = whyNotBought(torrent);
+    if (why !== null) {
+      // It is offered when the title comes that is awaited.
+      this.#unoffered = lack;
+      this.#offer.hidden = true;
+      return this.#say(why);
+    }
     const lowest = aboveLimit(asked, stats);
     if (lowest !== null) return this.#refusePrices(stats, lowest, lack);
     this.#unoffered = null;

@@ -34,6 +34,8 @@ export interface PaymentOptions {
   budget?: Decimal;
   /** Block of the vault's deployment: where "recover deposits" begins to look. */
   deployBlock?: number;
+  /** The registry of titles that the vault asks; it is an error if the vault asks another one. Default: not checked. */
+  registry?: { address: string };
   /**
    * The price that this peer asks, in percent of the price that it paid itself, up to 255. Default 50. A title keeps
    * the price that was paid for it over later visits.

@@ -14,6 +14,7 @@ import type { Range } from "./range.js";
 import { chunksOf, type ReadOptions } from "./reading.js";
 import type { Store } from "./stores.js";
 import { type EngineTitle, type Signature, type Title, titleOf } from "./title.js";
+import type { Registration } from "./titles.js";
 import type { EngineSourceFile, TorrentHost } from "./torrent_host.js";
 import { ceilFine, floorFine, unitsPerGB } from "./units.js";
 
@@ -349,6 +350,18 @@ export class Torrent extends Emitter<TorrentEvents> {
     return this.torrentFile && new Blob([this.torrentFile], { type: "application/x-bittorrent" });
   }
 
+  /**
+   * What the registry of the site's vault says of it, by the site's node, else by the connected wallet: since when it
+   * is registered, with which creator and share now, and who registered the same content before. Null: the vault asks
+   * no registry. Wait for {@link ready} first.
+   *
+   * @throws an error that names the part that does not fit, as where the vault asks another registry than
+   * {@link PaymentOptions.registry}, or where a node's answer agrees with no registry.
+   */
+  async registration(): Promise<Registration | null> {
+    return (await this.#host.titles()).registration(this);
+  }
+
   /** Closes its connections and fetches nothing. */
   async pause(): Promise<void> {
     this.#host.wishes.paused = true;
@@ -548,7 +561,7 @@ export class Torrent extends Emitter<TorrentEvents> {
       if (file.path.length > 0) this.files.push(new TorrentFile(place, file, this.#host));
       offset += file.length;
     }
-    if (PAYS) await this.#lookAtTitle().catch(() => undefined);
+    if (PAYS) await this.lookAtTitle().catch(() => undefined);
     this.#becomeReady();
     this.emit("ready", this);
     this.emit("metadata", this);
@@ -556,7 +569,8 @@ export class Torrent extends Emitter<TorrentEvents> {
     return false;
   }
 
-  async #lookAtTitle(): Promise<void> {
+  /** @internal Takes the engine's word on its title. */
+  async lookAtTitle(): Promise<void> {
     Object.assign(this, titleOf(await this.#host.request<EngineTitle>("title")));
   }
 
@@ -575,7 +589,7 @@ export class Torrent extends Emitter<TorrentEvents> {
         break;
       case "title":
         if (!PAYS) break;
-        this.#lookAtTitle().then(
+        this.lookAtTitle().then(
           () => this.emit("title", this),
           () => undefined,
         );

@@ -3,6 +3,7 @@
 import type { Playhead } from "./playhead.js";
 import type { Decimal } from "./payments.js";
 import type { Store } from "./stores.js";
+import type { Titles } from "./titles.js";
 
 /** @internal What a .torrent file says, and the file. */
 export interface EngineSourceFile {
@@ -47,6 +48,8 @@ export interface TorrentHost {
   readonly trackers: readonly string[];
   /** Where the service worker answers, once it controls this page. */
   scope(): { scope: string; store: Store } | null;
+  /** What titles have to do with a chain; fails without payments. */
+  titles(): Promise<Titles>;
   removed(): void;
   /** Gives one {@link Client.add} back; `reason`: why nobody waits for it any more. */
   left(reason?: unknown): Promise<void>;

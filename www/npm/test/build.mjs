@@ -57,6 +57,8 @@ await build({
     "src/payments.ts",
     "src/paying.ts",
     "src/terms.ts",
+    "src/title_bytes.ts",
+    "src/titles.ts",
     "src/lasting.ts",
     "src/playhead.ts",
     "src/attributes.ts",

@@ -12,7 +12,15 @@ import type { Token } from "./format.ts";
 /** kB/s, when the site does not say: a part of most uplinks. A site writes `null` for no cap. */
 const DEFAULT_UPLOAD = 2500;
 /** Fields that have no place beside `deployment`. */
-const NAMED_BY_DEPLOYMENT = ["vault", "chainId", "token", "symbol", "deployBlock", "exitDelaySeconds"] as const;
+const NAMED_BY_DEPLOYMENT = [
+  "vault",
+  "chainId",
+  "token",
+  "symbol",
+  "deployBlock",
+  "exitDelaySeconds",
+  "registry",
+] as const;
 const LARGEST_CONFIG_BYTES = 256 * 1024;
 /** As the package takes them. */
 const MOST_CONNECTIONS = 100;
@@ -29,6 +37,7 @@ const OF_PAYMENT = [
   "symbol",
   "deployBlock",
   "exitDelaySeconds",
+  "registry",
   "rpc",
   "rpcUrl",
   "chainParams",
@@ -60,6 +69,7 @@ const FIELDS: readonly string[] = [
   "walletKeys",
 ];
 const TOKEN_FIELDS: readonly string[] = ["address", "decimals", "symbol"];
+const REGISTRY_FIELDS: readonly string[] = ["address", "block"];
 
 /** Everything about paying; `null` in {@link Config} means that all is free here. */
 export interface PaymentSetup {
@@ -68,6 +78,8 @@ export interface PaymentSetup {
   rpcUrl: string | null;
   token: Token & { address: string };
   deployBlock: number;
+  /** The registry of titles that the vault must ask, and its block; `null`: the one that it asks. */
+  registry: { address: string; block: number } | null;
   /** Token units per GB, the most that is paid unless the visitor says otherwise. */
   maxPerGB: bigint;
   /** Token units, the most that is spent in all unless the visitor says otherwise; `null`: the deposit. */
@@ -168,8 +180,7 @@ async function withDeployment(json: unknown, base: URL): Promise<unknown> {
   if (twice) throw wrong(`deployment and ${twice} both name it. Leave out ${twice}`);
   const { loadDeployment } = await import("piecework/deployment");
   try {
-    // The page shows no titles of the registry yet.
-    const { rpcUrl, registry: _, splitters: __, ...rest } = await loadDeployment(url, base);
+    const { rpcUrl, splitters: _, ...rest } = await loadDeployment(url, base);
     return { ...rest, ...(rpcUrl ? { rpc: rpcUrl } : {}), ...(json as object) };
   } catch (error) {
     throw new ConfigError(`The site's configuration: ${error instanceof Error ? error.message : error}`);
@@ -247,6 +258,7 @@ function payment(read: Fields): PaymentSetup {
     rpcUrl: read.text("rpc") ?? read.text("rpcUrl"),
     token: { address, decimals, symbol: token.text("symbol") ?? symbol ?? "USD" },
     deployBlock: read.whole("deployBlock", 0) ?? 0,
+    registry: registry(read),
     maxPerGB,
     budget: read.units("budget", decimals),
     deposit,
@@ -258,6 +270,14 @@ function payment(read: Fields): PaymentSetup {
     exitDelaySeconds: read.whole("exitDelaySeconds", 0) ?? 72 * 3600,
     chainParams: read.object("chainParams"),
   };
+}
+
+function registry(read: Fields): PaymentSetup["registry"] {
+  const given = read.value("registry");
+  if (!read.has("registry")) return null;
+  if (!isObject(given)) return { address: read.address("registry"), block: 0 };
+  const fields = new Fields(given, REGISTRY_FIELDS, "registry.");
+  return { address: fields.address("address"), block: fields.whole("block", 0) ?? 0 };
 }
 
 function coinPrice(read: Fields): string | null {

@@ -19,7 +19,9 @@ import {
   type Torrent,
   type TorrentStats,
   type WalletInfo,
+  whyNotBought,
 } from "piecework";
+import type { TitleCard } from "piecework/title";
 import type { Config } from "./config.ts";
 import { Memory } from "./memory.ts";
 import type { ClientLook, HistoryLine, Look, Sharing, Stored } from "./model.ts";
@@ -106,6 +108,17 @@ export class Title {
     };
   }
 
+  /** Why nothing of it is bought, by what its publisher signed; `null`: that is no reason. */
+  get whyNotBought(): string | null {
+    return whyNotBought(this.#torrent);
+  }
+
+  /** Who published it, as a part of the page. The code for it is loaded when it is asked for first. */
+  async card(): Promise<TitleCard> {
+    const { TitleCard } = await import("piecework/title");
+    return new TitleCard(this.#torrent);
+  }
+
   /** Fetches all of it (true), or only the parts that are watched. */
   keep(whole: boolean): Promise<void> {
     return this.#torrent.keep(whole);
@@ -163,6 +176,7 @@ export class Title {
   magnet(): string {
     const parts = [`xt=urn:btih:${this.infoHash}`];
     if (this.#torrent.name) parts.push(`dn=${encodeURIComponent(this.#torrent.name)}`);
+    if (this.#torrent.title) parts.push(`pw.by=${this.#torrent.title.publisher}`);
     for (const tracker of this.#trackers) parts.push(`tr=${encodeURIComponent(tracker)}`);
     return `magnet:?${parts.join("&")}`;
   }
@@ -384,6 +398,16 @@ export class Engine {
     return this.client.redemptionCost();
   }
 
+  /** What the connected wallet is credited with as a creator and has not claimed, in token units. */
+  credit(): Promise<bigint> {
+    return this.client.credit();
+  }
+
+  /** Sends the connected wallet its credit; gives the sum. */
+  claimCredit(): Promise<bigint> {
+    return this.client.claimCredit();
+  }
+
   /** The slice of a deposit that is made now, in token units. */
   get depositSlice(): bigint {
     return this.client.depositSlice;
@@ -457,6 +481,7 @@ function payments(setup: NonNullable<Config["payment"]>): PaymentOptions {
     maxPricePerGB: decimal(setup.maxPerGB),
     ...(setup.budget === null ? {} : { budget: decimal(setup.budget) }),
     deployBlock: setup.deployBlock,
+    ...(setup.registry ? { registry: setup.registry } : {}),
     resellPercent: setup.resellPercent,
     ...(setup.minRedeem === null ? {} : { minRedeem: decimal(setup.minRedeem) }),
     ...(setup.coinPrice === null ? {} : { coinPrice: setup.coinPrice }),

@@ -145,6 +145,7 @@ export class Scene {
     scene.deployment = join(files, name);
     const { chainId, vault, token, rpc } = JSON.parse(readFileSync(scene.deployment, "utf8"));
     scene.chainId = chainId;
+    scene.decimals = token.decimals;
     scene.chain = new Chain({ rpc, vault: vault.address, token: token.address, deployBlock: vault.block });
     scene.tracker = await signaling();
     return scene;
@@ -181,6 +182,18 @@ export class Scene {
       digest: createHash("sha256").update(content).digest("hex"),
       bytes: content.length,
     };
+  }
+
+  /**
+   * Signs a title by `piecework publish` with the key of one of anvil's accounts, and registers it with these words:
+   * `["--register"]`. Answers the signed title.
+   */
+  async publish(title, account, words = []) {
+    const key = this.#key(`publisher ${account}.key`, this.anvil.accounts[account]);
+    const path = title.path.replace(/(?: by \d+)?\.torrent$/, ` by ${account}.torrent`);
+    const given = ["--key", key, "--deployment", this.deployment, "--output", path, "--force", "--json", ...words];
+    const { stdout } = await promisify(execFile)(piecework, ["publish", title.path, ...given]);
+    return { ...title, ...JSON.parse(stdout), path, torrent: readFileSync(path).toString("base64") };
   }
 
   /** Sells these titles, no faster than `bytesPerSecond`; by the deployment's file alone, if there is one. */

@@ -32,6 +32,8 @@ export class RemoteWallet {
   refuses = new Set();
   /** Methods that it never answers, as long as the person has not decided. */
   hangs = new Set();
+  /** It signs typed data, too. */
+  signs = false;
   /** Hashes of the sent transactions. */
   sent = [];
   /** The chain that the wallet is on; null: the test's. It knows no other before `wallet_addEthereumChain`. */
@@ -114,7 +116,9 @@ export class RemoteWallet {
 
   async #answer(method, params) {
     this.asked.push(method);
-    if (UNKNOWN.has(method)) throw Object.assign(new Error(`this wallet does not support ${method}`), { code: 4200 });
+    const isSigning = this.signs && method === "eth_signTypedData_v4";
+    if (UNKNOWN.has(method) && !isSigning)
+      throw Object.assign(new Error(`this wallet does not support ${method}`), { code: 4200 });
     if (ASKING.has(method)) {
       this.prompts.push(method);
       this.#prompted?.();
@@ -139,7 +143,7 @@ export class RemoteWallet {
       this.#sent?.(hash);
       return hash;
     }
-    return this.#chain.call(method, params);
+    return this.#chain.call(method, isSigning ? [params[0], JSON.parse(params[1])] : params);
   }
 }
 

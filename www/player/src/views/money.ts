@@ -7,6 +7,7 @@ import { Rejected, type Deposit, type Engine } from "../engine.ts";
 import { about, duration, exact, moment, plural, shortAddress, units } from "../format.ts";
 import type { Host } from "../host.ts";
 import type { Money } from "../model.ts";
+import type { CreditLine } from "./credit.ts";
 import type { HistoryCard } from "./history.ts";
 import { redemptionHint } from "./redemption.ts";
 import { WalletList } from "./wallets.ts";
@@ -45,6 +46,8 @@ export class MoneyView {
   /** The chain did not answer the last time. */
   #unread = false;
   #history: Promise<HistoryCard> | null = null;
+  #credit: Promise<CreditLine> | null = null;
+  #creditLine: CreditLine | null = null;
   #cost: RedemptionCost | null = null;
   /** When the cost was asked for, and for which sum. */
   #costAsked = { at: Number.NEGATIVE_INFINITY, of: 0n };
@@ -72,6 +75,21 @@ export class MoneyView {
     void this.#history.then((card) => card.read()).catch(failed);
   }
 
+  /** The code for it is loaded when a wallet is connected: few visitors are creators. */
+  async #readCredit(): Promise<void> {
+    if (!this.#host.config.payment || (!this.#host.engine.connected && !this.#credit)) return;
+    const claim = (): void => void this.#do("claimed", () => this.#claim());
+    this.#credit ??= import("./credit.ts").then(({ CreditLine }) => new CreditLine(this.#host, claim));
+    try {
+      this.#creditLine = await this.#credit;
+    } catch (error) {
+      this.#credit = null;
+      this.#message(`What you are credited with could not be loaded. ${reason(error)}`, false);
+    }
+    await this.#creditLine?.read();
+    this.refresh();
+  }
+
   /** Comes into view. */
   enter(): void {
     const { payment } = this.#host.config;
@@ -87,6 +105,7 @@ export class MoneyView {
     this.#message("", true);
     this.refresh();
     if (payment) void this.#readDeposit();
+    void this.#readCredit();
     this.#readHistory();
   }
 
@@ -201,6 +220,7 @@ export class MoneyView {
     show(byId("connect-box"), wallets.length > 0 && !connected);
     show(byId("money-choice"), wallets.length > 0 && !connected);
     for (const id of ["exit", "withdraw", "connect", "recover"]) byId<HTMLButtonElement>(id).disabled = !able;
+    this.#creditLine?.show(able);
     const trouble = !navigator.onLine
       ? "Redeeming and taking back wait for the connection. These amounts are what this browser knows."
       : this.#unread
@@ -272,7 +292,7 @@ export class MoneyView {
       );
     } finally {
       this.#busy = false;
-      await this.#readDeposit();
+      await Promise.all([this.#readDeposit(), this.#readCredit()]);
       await this.#host.lookNow();
       this.#returnFocus(from);
     }
@@ -307,6 +327,13 @@ export class MoneyView {
     if (!payment) return null;
     if (result.paid === 0n) return "There was nothing that could be redeemed.";
     return `${units(result.paid, payment.token)} went to your wallet, in ${plural(result.batches, "transaction")}.`;
+  }
+
+  async #claim(): Promise<string | null> {
+    const { payment } = this.#host.config;
+    const sum = await this.#host.engine.claimCredit();
+    if (!payment) return null;
+    return sum === 0n ? "Nothing was to be claimed." : `${units(sum, payment.token)} went to your wallet.`;
   }
 
   async #exit(deposit: Deposit | null): Promise<string | null> {

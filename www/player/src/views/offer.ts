@@ -13,6 +13,7 @@ import type { Host, TitleHost } from "../host.ts";
 import type { Look, Money } from "../model.ts";
 import { bestFile, isPlayable } from "./files.ts";
 import { KeptChoice } from "./kept.ts";
+import { Published } from "./published.ts";
 import { SharingFields } from "./sharing.ts";
 import { SumChoice } from "./sum.ts";
 import { WalletList } from "./wallets.ts";
@@ -48,6 +49,7 @@ export class Offer {
   readonly #ways: Ways;
   readonly #sums = new SumChoice(() => this.#again());
   readonly #kept = new KeptChoice();
+  readonly #published = new Published();
   /** The visitor, or the site, said how much may be spent. */
   #hasBudget = false;
   #files = "";
@@ -96,6 +98,7 @@ export class Offer {
     this.#ways.begin(title.priceHint);
     this.#sums.begin();
     this.#kept.begin();
+    this.#published.begin(this.#host.config.payment ? title : null);
     this.#files = "";
     this.#asking = { kind: "unknown" };
     setText(this.#error, "");
@@ -123,7 +126,8 @@ export class Offer {
     // Before the first look at the money nobody knows whether a deposit is needed.
     const { payment } = this.#host.config;
     this.#asking = this.#host.look ? this.#ways.update(look, payment?.token ?? null) : { kind: "unknown" };
-    const paid = this.#asking.kind === "paid" && payment !== null;
+    const refused = this.#view.current?.whyNotBought ?? null;
+    const paid = this.#asking.kind === "paid" && payment !== null && refused === null;
     const isSold = paid || (payment !== null && this.#asking.kind === "free" && this.#asking.selling !== null);
     this.#form.classList.toggle("free", !isSold);
     show(byId("limits"), paid);
@@ -144,7 +148,7 @@ export class Offer {
     }
     this.#kept.update(look, paid ? payment.token : null);
     this.#costs(look, limits, most, money);
-    this.#button(limits, needsWallet);
+    this.#button(limits, needsWallet, refused);
   }
 
   #again(): void {
@@ -296,7 +300,7 @@ export class Offer {
     setLedger(byId("costs"), rows);
   }
 
-  #button(limits: Limits | null, needsWallet: boolean): void {
+  #button(limits: Limits | null, needsWallet: boolean, refused: string | null): void {
     const { payment } = this.#host.config;
     const asking = this.#asking;
     const { kind } = asking;
@@ -316,6 +320,9 @@ export class Offer {
       hint = "You can leave this page open: the button works as soon as somebody who has the title is connected.";
     } else if (kind === "paid" && !payment) {
       [text, ready] = ["Not for free at the moment", false];
+    } else if (kind === "paid" && refused !== null) {
+      [text, ready] = ["Not to be bought", false];
+      hint = refused;
     } else if (kind === "paid" && limits === null) {
       ready = false;
     } else if (tooDear) {

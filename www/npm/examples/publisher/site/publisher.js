@@ -8,7 +8,7 @@ const DEPLOYMENT = "deployment.json";
 
 const at = (id) => document.getElementById(id);
 const [form, file, name, price, hint, said] = ["publish", "file", "name", "price", "price-hint", "said"].map(at);
-const [failed, wallets, redeem] = ["failed", "wallets", "redeem"].map(at);
+const [failed, wallets, redeem, sign, register] = ["failed", "wallets", "redeem", "sign", "register"].map(at);
 /** What is published: the torrent and its place in the list, by info hash. */
 const films = new Map();
 /** The vault and its token; null where films are given away. */
@@ -28,7 +28,7 @@ async function begin() {
   client = new Client({ trackers: TRACKERS, engine: "own", ...(payments && { payments }) });
   client.on("warning", ({ text }) => tell(text));
   client.on("error", ({ error }) => tell(error.message));
-  at("money").hidden = !deployment;
+  at("money").hidden = at("signing").hidden = !deployment;
   at("go").disabled = false;
   for (const place of document.querySelectorAll(".symbol"))
     place.textContent = deployment ? `(${deployment.token.symbol})` : "";
@@ -68,6 +68,7 @@ async function publish() {
       },
       ...(deployment && { sellPricePerGB: client.format(perGB) }),
     });
+    if (sign.checked) await signs(torrent);
     await list(torrent);
     said.textContent = `${torrent.name} is published: copy its link below.`;
     form.reset();
@@ -80,11 +81,52 @@ async function publish() {
   }
 
   function busy(is) {
-    for (const control of [file, name, go]) control.disabled = is;
+    for (const control of [file, name, go, at("signing")]) control.disabled = is;
     price.disabled = is || !deployment;
     stop.hidden = progress.hidden = !is;
     progress.value = 0;
   }
+}
+
+/** Asks the wallet for a signature, and for a transaction if it is to be registered. */
+async function signs(torrent) {
+  said.textContent = "Your wallet asks you to sign …";
+  if (!client.walletAddress) await client.connectWallet(wallets.value || undefined);
+  const options = { licence: at("licence").value.trim() };
+  try {
+    await client.publish(
+      torrent,
+      register.checked ? { ...options, register: true, share: at("share").value.trim() || "0" } : options,
+    );
+  } catch (error) {
+    // Nothing is sold that its publisher did not mean to sell so.
+    await torrent.remove({ deleteData: true });
+    throw error instanceof PieceworkRejectedError ? new Error("Nothing was published: you said no.") : error;
+  }
+}
+
+sign.addEventListener("change", () => {
+  at("signed").hidden = !sign.checked;
+});
+form.addEventListener("reset", () => {
+  at("signed").hidden = at("shares").hidden = true;
+  at("fee").textContent = "";
+});
+
+/** Says what the registration costs before anybody is asked for it. */
+register.addEventListener("change", async () => {
+  at("shares").hidden = !register.checked;
+  const fee = at("fee");
+  fee.textContent = "";
+  if (!register.checked) return;
+  const wei = await client.registrationFee().catch(() => null);
+  fee.textContent =
+    `One transaction from your wallet: ${wei === null ? "your wallet says what it costs" : `about ${coins(wei)}`}. ` +
+    "From then on everybody can see since when it is yours. The share can only be lowered later.";
+});
+
+function coins(wei) {
+  return `${(Number(wei) / 1e18).toPrecision(2)} of the chain's coin`;
 }
 
 /** Viewers' players know a film by the ending of its name. */
@@ -125,7 +167,19 @@ async function list(torrent) {
   if (films.has(torrent.infoHash)) return;
   const item = at("film").content.cloneNode(true).firstElementChild;
   item.querySelector("h3").textContent = torrent.name;
-  const links = { watch: new URL(`watch.html#${torrent.magnetURI}`, location.href).href, magnet: torrent.magnetURI };
+  const magnet = torrent.magnetURI;
+  const links = {
+    watch: new URL(`watch.html#${magnet}`, location.href).href,
+    magnet,
+    embed:
+      `<script type="module" src="piecework/player.js"></script><piecework-player src="${magnet.replaceAll("&", "&amp;")}"` +
+      `${deployment ? ` deployment="${DEPLOYMENT}" max-price-per-gb="20"` : ""}></piecework-player>`,
+  };
+  const { title } = torrent;
+  item.querySelector(".by").textContent = title ? `Signed by ${title.publisher}` : "";
+  const file = item.querySelector(".torrent");
+  file.href = URL.createObjectURL(torrent.torrentFileBlob);
+  file.download = `${torrent.name}.torrent`;
   for (const [kind, link] of Object.entries(links)) {
     const field = item.querySelector(`.${kind}`);
     const copy = field.closest("p").querySelector("button");

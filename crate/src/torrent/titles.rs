@@ -40,10 +40,15 @@ pub(super) struct Titles {
 impl Titles {
     /// A peer left.
     pub(super) fn peer_gone(&mut self, conn: ConnectionId) {
-        if Paying::HERE.is_some() {
-            self.asked.remove(&conn);
-            self.sent.remove(&conn);
+        if Paying::HERE.is_some() && !(self.asked.is_empty() && self.sent.is_empty()) {
+            self.forget(conn);
         }
+    }
+
+    #[inline(never)]
+    fn forget(&mut self, conn: ConnectionId) {
+        self.asked.remove(&conn);
+        self.sent.remove(&conn);
     }
 }
 
@@ -86,11 +91,13 @@ impl Torrent {
         let Some(content) = &self.content else {
             return;
         };
-        let came = content.meta.title.clone();
-        let kept = ctx.out.record(&record_key(self.info_hash, "title"));
-        let kept = kept.filter(|kept| came.as_ref() != Some(kept)).cloned();
-        if came.is_some() || kept.is_some() {
-            self.look_at_titles(ctx, came, kept);
+        let came = content.meta.title.is_some();
+        let kept = ctx
+            .out
+            .record(&record_key(self.info_hash, "title"))
+            .is_some();
+        if came || kept {
+            self.look_at_titles(ctx);
         } else if self.options.by.is_some() {
             self.title_changed(ctx);
         }
@@ -101,11 +108,17 @@ impl Torrent {
 
     /// The first that fits counts. If none does, the torrent's own says why, and later runs know that too.
     #[inline(never)]
-    fn look_at_titles(&mut self, ctx: &mut Context, came: Option<Bytes>, kept: Option<Bytes>) {
+    fn look_at_titles(&mut self, ctx: &mut Context) {
+        let came = (self.content.as_ref()).and_then(|content| content.meta.title.clone());
+        let kept = ctx.out.record(&record_key(self.info_hash, "title"));
+        let kept = kept.filter(|kept| came.as_ref() != Some(kept)).cloned();
         let titles = came.iter().chain(&kept);
         let judged = titles.map(|title| (title.clone(), self.judge_title(title)));
         let mut judged: Vec<_> = judged.collect();
         let fitting = judged.iter().position(|(_, judged)| judged.is_ok());
+        if judged.is_empty() {
+            return;
+        }
         let (title, judgement) = judged.swap_remove(fitting.unwrap_or(0));
         match judgement {
             Ok(signed) => self.adopt_title(ctx, title, signed),
@@ -118,6 +131,7 @@ impl Torrent {
     }
 
     /// A title that came when the torrent was here already counts only if it fits, and none does that is here.
+    #[inline(never)]
     pub(super) fn title_came(&mut self, ctx: &mut Context, title: &Bytes) {
         if Paying::HERE.is_some()
             && self.titles.signed.is_none()
@@ -185,6 +199,7 @@ impl Torrent {
     }
 
     /// The page is told, and those with whom quotes are exchanged are dealt with under the id as it is now.
+    #[inline(never)]
     fn title_changed(&mut self, ctx: &mut Context) {
         let id = self.content_id();
         for peer in self.peers.iter().filter(|peer| peer.in_payments) {

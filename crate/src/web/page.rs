@@ -720,8 +720,7 @@ fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer
             return Ok(torrent.map_or(JsValue::NULL, |torrent| snapshot::torrent(&torrent)));
         }
         "title" => {
-            let title = driver.look(|core| core.title(info_hash));
-            return Ok(title.map_or(JsValue::NULL, |title| snapshot::title(&title)));
+            return Ok(title_of(driver, info_hash));
         }
         "source" => {
             let meta = driver.look(|core| core.metainfo(info_hash));
@@ -777,6 +776,13 @@ fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer
 fn with<T>(value: Option<T>, name: &str, then: impl FnOnce(T)) -> Answer {
     then(value.ok_or_else(|| format!("`{name}` is missing"))?);
     Ok(JsValue::UNDEFINED)
+}
+
+/// What is known of a torrent's title; null: the torrent is not taken up.
+#[inline(never)]
+fn title_of(driver: &Rc<Driver>, info_hash: InfoHash) -> JsValue {
+    let title = driver.look(|core| core.title(info_hash));
+    title.map_or(JsValue::NULL, |title| snapshot::title(&title))
 }
 
 /// The account of an owner with this engine's session key.

@@ -81,12 +81,19 @@ pub struct TitleClaim {
 }
 
 impl TitleClaim {
-    fn read(bytes: &[u8]) -> Option<TitleClaim> {
+    #[inline(never)]
+    fn read(value: Value<'_, '_>) -> Option<TitleClaim> {
+        let bytes = value.as_bytes()?;
         let (publisher, id) = bytes.split_at_checked(20)?;
         Some(TitleClaim {
             publisher: publisher.try_into().ok()?,
             id: id.try_into().ok()?,
         })
+    }
+
+    #[inline(never)]
+    fn item(&self) -> Item<'static> {
+        Item::bytes([&self.publisher[..], &self.id[..]].concat())
     }
 }
 
@@ -152,7 +159,7 @@ impl ExtendedHandshake {
                 b"pay" => handshake.pay = read_pay(value),
                 b"reqq" => handshake.reqq = value.as_u32(),
                 b"title" if Paying::HERE.is_some() => {
-                    handshake.title = value.as_bytes().and_then(TitleClaim::read)
+                    handshake.title = TitleClaim::read(value);
                 }
                 b"upload_only" => handshake.upload_only = value.as_int().is_some_and(|n| n != 0),
                 b"v" => handshake.v = client_name(value),
@@ -180,8 +187,7 @@ impl ExtendedHandshake {
             entries.insert(b"v", Item::str(v));
         }
         if let (Some(title), Some(_)) = (&self.title, Paying::HERE) {
-            let claim = [&title.publisher[..], &title.id[..]].concat();
-            entries.insert(b"title", Item::bytes(claim));
+            entries.insert(b"title", title.item());
         }
         if self.upload_only {
             entries.insert(b"upload_only", Item::Int(1));

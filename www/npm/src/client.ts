@@ -557,20 +557,16 @@ export class Client extends Emitter<ClientEvents> {
    * What an address is credited with in the vault and has not claimed, in base units: a creator's shares of what was
    * redeemed. Default: the connected wallet's. Asks the site's node, else the wallet.
    */
-  async credit(address: string | null = this.walletAddress): Promise<bigint> {
-    if (!PAYS) return unpaid();
-    return (await this.#titles()).credit(address);
+  credit(address: string | null = this.walletAddress): Promise<bigint> {
+    return this.#titled((titles) => titles.credit(address));
   }
 
   /**
    * Sends the connected wallet all that {@link credit} says, and gives the sum. Where nothing is credited it is 0n, and
    * the wallet is asked for nothing. The signal is as that of {@link exit}.
    */
-  async claimCredit(options: { signal?: AbortSignal | null } = {}): Promise<bigint> {
-    if (!PAYS) return unpaid();
-    options.signal?.throwIfAborted();
-    const claims = this.#titles().then((titles) => titles.claim());
-    return abortable(claims, options.signal);
+  claimCredit(options: { signal?: AbortSignal | null } = {}): Promise<bigint> {
+    return this.#titled((titles) => titles.claim(), options.signal);
   }
 
   /**
@@ -578,28 +574,16 @@ export class Client extends Emitter<ClientEvents> {
    * Gives the .torrent file with the title and the link that names its publisher; from then on the torrent is served
    * with its title. Words that were signed before are not signed again. The signal is as that of {@link deposit}.
    */
-  async publish(
-    torrent: Torrent,
-    options: PublishOptions & { signal?: AbortSignal | null } = {},
-  ): Promise<PublishedTorrent> {
-    if (!PAYS) return unpaid();
-    options.signal?.throwIfAborted();
-    const publishes = this.#titles().then((titles) =>
-      titles.publish(torrent, options, async (torrentFile) => {
-        await (await this.add(torrentFile, { onDemand: true })).leave();
-        await torrent.lookAtTitle();
-      }),
-    );
-    return abortable(publishes, options.signal);
+  publish(torrent: Torrent, options: PublishOptions & { signal?: AbortSignal | null } = {}): Promise<PublishedTorrent> {
+    return this.#titled((titles) => titles.publish(torrent, options, this), options.signal);
   }
 
   /**
    * About what registering a title costs now, in the smallest unit of the chain's coin; null: no node says what gas
    * costs.
    */
-  async registrationFee(): Promise<bigint | null> {
-    if (!PAYS) return unpaid();
-    return (await this.#titles()).registrationFee();
+  registrationFee(): Promise<bigint | null> {
+    return this.#titled((titles) => titles.registrationFee());
   }
 
   /** The slice of a deposit that is made now, for {@link proposedDeposit}; in base units. */
@@ -777,7 +761,7 @@ export class Client extends Emitter<ClientEvents> {
       sells: (pricePerBlock) => this.#payments?.sells(pricePerBlock, false),
       trackers: [...trackers, ...this.#trackers],
       scope: () => this.#link.scope,
-      titles: () => this.#titles(),
+      titled: (use) => this.#titled(use),
       removed: () => {
         if (this.#torrents.delete(hash)) this.emit("remove", torrent);
       },
@@ -858,8 +842,11 @@ export class Client extends Emitter<ClientEvents> {
     return this.#paying().wallet();
   }
 
-  async #titles(): Promise<Titles> {
-    return PAYS ? this.#paying().titles() : unpaid();
+  /** A use of the titles' script. */
+  async #titled<T>(use: (titles: Titles) => Promise<T>, signal?: AbortSignal | null): Promise<T> {
+    if (!PAYS) return unpaid();
+    signal?.throwIfAborted();
+    return abortable(this.#paying().titles().then(use), signal);
   }
 
   #paying(): Paying {

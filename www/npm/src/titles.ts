@@ -97,6 +97,12 @@ export interface ToPublish extends Titled {
   length: number;
   torrentFile: Uint8Array<ArrayBuffer> | null;
   magnetURI: string;
+  lookAtTitle(): Promise<void>;
+}
+
+/** The client that has it: a .torrent file that is added to it once more brings the torrent its title. */
+export interface Adopting {
+  add(torrentFile: Uint8Array<ArrayBuffer>, options: { onDemand: boolean }): Promise<{ leave(): Promise<unknown> }>;
 }
 
 /** A torrent whose registration is asked for. */
@@ -219,11 +225,7 @@ export class Titles {
    * engine, which judges the signature. A title with the same words that was signed
    * before is not signed again.
    */
-  async publish(
-    torrent: ToPublish,
-    options: PublishOptions,
-    adopt: (torrentFile: Uint8Array<ArrayBuffer>) => Promise<void>,
-  ): Promise<PublishedTorrent> {
+  async publish(torrent: ToPublish, options: PublishOptions, client: Adopting): Promise<PublishedTorrent> {
     const payments = await this.#payments();
     const { address } = payments;
     if (address === null) throw new PieceworkError(NO_WALLET);
@@ -239,7 +241,8 @@ export class Titles {
       "pw.title": titleBytes(signed),
       "pw.content": registry === null ? null : textOf(bytesOfHex(id)),
     });
-    await adopt(torrentFile);
+    await (await client.add(torrentFile, { onDemand: true })).leave();
+    await torrent.lookAtTitle();
     const { signature } = torrent;
     if (torrent.title?.hash !== titleHash(signed.words))
       throw new PieceworkError(

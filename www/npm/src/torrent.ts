@@ -358,8 +358,8 @@ export class Torrent extends Emitter<TorrentEvents> {
    * @throws an error that names the part that does not fit, as where the vault asks another registry than
    * {@link PaymentOptions.registry}, or where a node's answer agrees with no registry.
    */
-  async registration(): Promise<Registration | null> {
-    return (await this.#host.titles()).registration(this);
+  registration(): Promise<Registration | null> {
+    return this.#host.titled((titles) => titles.registration(this));
   }
 
   /** Closes its connections and fetches nothing. */

@@ -49,7 +49,7 @@ export interface TorrentHost {
   /** Where the service worker answers, once it controls this page. */
   scope(): { scope: string; store: Store } | null;
   /** What titles have to do with a chain; fails without payments. */
-  titles(): Promise<Titles>;
+  titled<T>(use: (titles: Titles) => Promise<T>): Promise<T>;
   removed(): void;
   /** Gives one {@link Client.add} back; `reason`: why nobody waits for it any more. */
   left(reason?: unknown): Promise<void>;

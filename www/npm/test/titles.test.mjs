@@ -98,12 +98,18 @@ function publishing(wallet, { signs = (typed) => signed(wallet, typed), registry
   };
   const titles = new Titles({ options: { vault: VAULT, chainId: 31337 } }, async () => payments);
   // The engine takes the title and judges it.
-  const publish = (torrent, options) =>
-    titles.publish(torrent, options, async (file) => {
-      const title = titleOf(file);
-      seen.adopted.push(title);
-      torrent.title = judges(title);
-    });
+  const publish = (torrent, options) => {
+    const client = {
+      add: async (file) => {
+        seen.adopted.push(titleOf(file));
+        return { leave: async () => undefined };
+      },
+    };
+    const lookAtTitle = async () => {
+      torrent.title = judges(seen.adopted.at(-1));
+    };
+    return titles.publish(Object.assign(torrent, { lookAtTitle }), options, client);
+  };
   return { publish, seen };
 }
 

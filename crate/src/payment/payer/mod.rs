@@ -599,6 +599,7 @@ impl Payer {
     }
 
     /// It quoted under another registration than the title's, or under none, and is never bought from.
+    #[inline(never)]
     pub fn is_foreign(&self, conn: ConnectionId) -> bool {
         let c = self.conns.get(&conn);
         c.is_some_and(|c| (c.quote.as_ref()).is_some_and(|q| q.terms.content != c.info.content))

@@ -138,11 +138,16 @@ async function published(chain) {
   return { ...title, infoHash };
 }
 
-/** What the page says of the publisher, against what `piecework info` says of the torrent. */
+/** What the page says of the publisher, before anything is paid, against what `piecework info` says of the torrent. */
 async function saysWhoPublished(viewer, title) {
-  // The page's words are compared here as soon as it shows them. Until then: it opened what the publisher signed.
   const { infoHash } = await viewer.tab.evaluate(() => ({ infoHash: window.pieceworkPlayer.app.title.look.infoHash }));
   report.equal(`${viewer.name}: opened the film that ${publisher} signed`, infoHash, title.infoHash);
+  // The page says it where there is something to pay.
+  if (free) return;
+  await viewer.tab.until(() => document.querySelector("#published .piecework-title")?.dataset.state === "registered");
+  const said = await viewer.tab.evaluate(() => document.querySelector("#published").textContent);
+  const words = [getAddress(publisher), getAddress(creator), title.id, `${sharePercent} % of every sale`];
+  for (const word of words) report.check(`${viewer.name}: the page says before it pays: ${word}`, said.includes(word));
 }
 
 /** The viewers met a cheaper seller of the same film that leaves the creator out, and bought nothing of it. */

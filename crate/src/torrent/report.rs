@@ -82,7 +82,8 @@ impl Torrent {
             requests_in: peer.serving.len() as u32,
             buying: PeerPayment {
                 price: money.price(conn),
-                is_foreign: money.is_foreign(conn),
+                // A title that does not fit is no measure of a price.
+                is_foreign: money.is_foreign(conn) && !self.title_forbids_buying(),
                 active: matches!(money.buying(conn), Buying::Paid(_)),
                 paid,
                 blocks: bought,

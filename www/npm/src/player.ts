@@ -160,6 +160,8 @@ export class PieceworkPlayer extends Base {
   #left: (() => void) | null = null;
   /** Who published the torrent, where something may be paid for it. */
   #card: TitleCard | null = null;
+  /** The turn whose torrent has one. */
+  #carded = -1;
 
   constructor() {
     super();
@@ -342,7 +344,6 @@ export class PieceworkPlayer extends Base {
       this.#timer = setInterval(() => void this.#show(torrent), 1_000);
       await torrent.ready;
       if (turn !== this.#turn) return;
-      if (this.#pays) void this.#showCard(torrent, turn).catch((error: unknown) => this.#say(message(error)));
       const file = fileToPlay(torrent);
       if (!file) throw new Error("There is no file in it.");
       const url = await file.url();
@@ -548,6 +549,11 @@ export class PieceworkPlayer extends Base {
     const asked = askedPrices(torrent);
     const lack = this.#unoffered;
     const why = whyNotBought(this.torrent);
+    // The card asks the chain. Where nothing is sold, no chain is asked.
+    if (this.#pays && asked.length > 0 && this.#carded !== this.#turn) {
+      this.#carded = this.#turn;
+      void this.#showCard(this.torrent, this.#turn).catch((error: unknown) => this.#say(message(error)));
+    }
     if (lack !== null && why === null && asked.length > 0 && aboveLimit(asked, torrent) === null)
       await this.#offerDeposit(null, lack).catch((error: unknown) => this.#fail(message(error)));
     const isWaiting = torrent.peers.length > 0 && this.#video.readyState === HTMLMediaElement.HAVE_NOTHING;

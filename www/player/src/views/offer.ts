@@ -98,7 +98,7 @@ export class Offer {
     this.#ways.begin(title.priceHint);
     this.#sums.begin();
     this.#kept.begin();
-    this.#published.begin(this.#host.config.payment ? title : null);
+    this.#published.show(null);
     this.#files = "";
     this.#asking = { kind: "unknown" };
     setText(this.#error, "");
@@ -126,6 +126,9 @@ export class Offer {
     // Before the first look at the money nobody knows whether a deposit is needed.
     const { payment } = this.#host.config;
     this.#asking = this.#host.look ? this.#ways.update(look, payment?.token ?? null) : { kind: "unknown" };
+    // The card asks the chain. Where nothing is sold, no chain is asked.
+    if (payment && (this.#asking.kind === "paid" || (this.#asking.kind === "free" && this.#asking.selling)))
+      this.#published.show(this.#view.current);
     const refused = this.#view.current?.whyNotBought ?? null;
     const paid = this.#asking.kind === "paid" && payment !== null && refused === null;
     const isSold = paid || (payment !== null && this.#asking.kind === "free" && this.#asking.selling !== null);

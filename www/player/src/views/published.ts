@@ -4,14 +4,15 @@ import type { TitleCard } from "piecework/title";
 import { byId, show } from "../dom.ts";
 import type { Title } from "../engine.ts";
 
-/** The place of the card. It is empty where nothing is ever paid, and until the card's code is loaded. */
+/** The place of the card. It is empty where nothing is sold, and until the card's code is loaded. */
 export class Published {
   readonly #box = byId("published");
   #card: TitleCard | null = null;
   #title: Title | null = null;
 
   /** Shows this title's card; `null`: none. */
-  begin(title: Title | null): void {
+  show(title: Title | null): void {
+    if (title === this.#title) return;
     this.#card?.end();
     this.#card?.element.remove();
     this.#card = null;
@@ -19,12 +20,12 @@ export class Published {
     show(this.#box, title !== null);
     // Without the card's code the page says at the button why nothing is bought.
     title?.card().then(
-      (card) => this.#show(title, card),
+      (card) => this.#put(title, card),
       () => show(this.#box, false),
     );
   }
 
-  #show(title: Title, card: TitleCard): void {
+  #put(title: Title, card: TitleCard): void {
     if (this.#title !== title) {
       card.end();
       return;

@@ -263,7 +263,8 @@ pub struct PeerSnapshot {
 pub struct PeerPayment {
     /// Price per block, fine units; `None`: no price was named.
     pub price: Option<FineUnits>,
-    /// It is the price of another registration than the title's, or of none: nothing is bought at it.
+    /// It is the price of another registration than the title's, or of none: nothing is bought at it. Never so while
+    /// the title does not fit or is awaited, because then nobody knows the right registration.
     pub is_foreign: bool,
     /// A range is attached and blocks are being paid.
     pub active: bool,

@@ -39,7 +39,7 @@ export function relay(page: MessagePort, left: () => void = () => undefined): vo
   let host: Promise<RuntimePort> | null = null;
   let open: Opening | null = null;
   let readers = 0;
-  /** The host let the page in no more, or the page took its leave: nothing is begun again. */
+  /** The host lets the page in no more, or the extension is gone: nothing is begun again. */
   let isOver = false;
   /** Whether the host of the moment lets the page in, once it says so. */
   let letIn: (isIn: boolean) => void;

@@ -116,7 +116,7 @@ for (const [page, files] of Object.entries(PAGES)) {
     .filter((file) => existsSync(`dist/${file}`))
     .map((file) => gzipSync(readFileSync(`dist/${file}`), { level: 9 }).length);
   console.log(
-    `${page.padEnd(30)} ${String(sizes.reduce((a, b) => a + b, 0)).padStart(8)} bytes gzip: ${sizes.join(" + ")}`,
+    `${page.padEnd(30)} ${String(sizes.reduce((a, b) => a + b, 0)).padStart(8)} bytes by node's zlib: ${sizes.join(" + ")}`,
   );
 }
 
